@@ -1,0 +1,31 @@
+import type { Foundation } from './foundation.js';
+
+/**
+ * Human (or authored) moral judgments of short action texts, held in columns. The unit of every statistic is the TEXT:
+ * an action tagged with k foundations is one text with k rows; the same action judged twice is one text with two annotations.
+ */
+export interface Corpus {
+  name: string;
+  /** True for the starter corpus, whose judgments were written by its authors and not collected from people. */
+  authored: boolean;
+  /** sha256 over the canonical content, so that activations can be matched to the corpus they came from. */
+  sha256: string;
+  /** The distinct actions, trimmed, their final full stop dropped; the index is the text id. */
+  texts: string[];
+  rows: CorpusRows;
+}
+
+/** One entry a row; a row is one (annotation, tagged foundation). */
+export interface CorpusRows {
+  length: number;
+  /** Text id of the row. */
+  text: Int32Array;
+  /** Id of the annotation the row came from; rows of one annotation share judgment and agreement. */
+  annotation: Int32Array;
+  /** Index into FOUNDATIONS. */
+  foundation: Uint8Array;
+  /** Signed judgment v*w in [-1, 1]: m_virtue = max(0, signed), m_vice = max(0, -signed) (PAPER.md section 1). */
+  signed: Float32Array;
+}
+
+export type { Foundation };
