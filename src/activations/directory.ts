@@ -1,0 +1,191 @@
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { readManifest } from '../artifact/directory.js';
+import type { Manifest } from '../artifact/manifest.js';
+import { SafetensorsFile } from '../checkpoint/safetensors.js';
+import { MoralscopeError } from '../errors.js';
+import { ACTIVATIONS_FORMAT, ActivationDetails, type ReadoutTokens, type Stored } from './details.js';
+
+export interface ReadoutLogProbs extends ReadoutTokens {
+  /** Natural log-probability of every listed token after each text, [rows, tokenIds.length]. */
+  logProbs: Float32Array;
+}
+
+export interface TokenStates {
+  /** Rows of this shard, in the order they are stored. */
+  rows: Int32Array;
+  /** Text i of the shard owns the states offsets[i] .. offsets[i + 1] - 1. */
+  offsets: Int32Array;
+  /** [tokens, hidden] */
+  states: Float32Array;
+}
+
+interface Shard {
+  path: string;
+  rows: Int32Array;
+}
+
+/**
+ * Residual states of many texts at rest: safetensors shards and a manifest. Row i is text i of the corpus (or the i-th
+ * distinct text of plain input); every method returns rows in that order, however the shards hold them.
+ */
+export class ActivationDirectory {
+  private constructor(
+    readonly path: string,
+    readonly manifest: Manifest,
+    /** Model, corpus, template, site, layers, poolings, thresholds and readout tokens. */
+    readonly details: ActivationDetails,
+    private readonly shards: readonly Shard[],
+    private readonly tokenCounts: Int32Array,
+  ) {}
+
+  /**
+   * Opens a finished directory and checks that its shards are all there and whole.
+   * @throws MoralscopeError `not-found` or `bad-file`, naming the file.
+   */
+  static async open(dir: string): Promise<ActivationDirectory> {
+    const path = resolve(dir);
+    const manifest = await readManifest(path, ACTIVATIONS_FORMAT);
+    const parsed = ActivationDetails.safeParse(manifest.details);
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw damaged(join(path, 'manifest.json'), `details.${issue?.path.join('.')}: ${issue?.message}`);
+    }
+    const details = parsed.data;
+    const shards: Shard[] = [];
+    const tokens = new Int32Array(details.rows).fill(-1);
+    for (const { file: name, rows: count, bytes } of details.shards) {
+      const shardPath = join(path, name);
+      await checkSize(shardPath, bytes);
+      const file = await SafetensorsFile.open(shardPath);
+      try {
+        const rows = Int32Array.from(toI64(await file.read('row'), count, shardPath), Number);
+        const lengths = toI32(await file.read('tokens'), count, shardPath);
+        rows.forEach((row, i) => {
+          if (row < 0 || row >= details.rows || tokens[row] !== -1) throw damaged(shardPath, `row ${row} is out of place`);
+          tokens[row] = lengths[i];
+        });
+        shards.push({ path: shardPath, rows });
+      } finally {
+        await file.close();
+      }
+    }
+    const missing = tokens.indexOf(-1);
+    if (missing >= 0) throw damaged(path, `no shard holds row ${missing}`);
+    return new ActivationDirectory(path, manifest, details, shards, tokens);
+  }
+
+  get rows(): number {
+    return this.details.rows;
+  }
+
+  get hidden(): number {
+    return this.details.model.hidden;
+  }
+
+  /** The captured layers, ascending. */
+  get layers(): readonly number[] {
+    return this.details.layers;
+  }
+
+  get poolings(): readonly Stored[] {
+    return this.details.poolings;
+  }
+
+  /** Pooled states of every row at one layer, [rows, hidden]; of each shard only that tensor is read. */
+  read(layer: number, pooling: Exclude<Stored, 'tokens'>): Promise<Float32Array> {
+    this.demand(layer, pooling);
+    return this.column(`${siteKey(layer, this.details.site)}/${pooling}`, this.hidden);
+  }
+
+  /** Number of tokens of every row, special tokens included. */
+  tokens(): Int32Array {
+    return this.tokenCounts.slice();
+  }
+
+  /**
+   * [rows, 2]: the norm of the first token's state, and the median norm of the text's other tokens (NaN where there is none).
+   */
+  norms(layer: number): Promise<Float32Array> {
+    this.demand(layer);
+    return this.column(`${siteKey(layer, this.details.site)}/norms`, 2);
+  }
+
+  /** The log-probabilities at the template's end; undefined where the capture was made without them. */
+  async readout(): Promise<ReadoutLogProbs | undefined> {
+    const { readout } = this.details;
+    if (!readout) return undefined;
+    return { ...readout, logProbs: await this.column('readout/log_probs', readout.tokenIds.length) };
+  }
+
+  /** Token-level states, shard by shard, for directories captured with `tokens`. */
+  async *tokenStates(layer: number): AsyncGenerator<TokenStates> {
+    this.demand(layer, 'tokens');
+    for (const { path, rows } of this.shards) {
+      const file = await SafetensorsFile.open(path);
+      try {
+        const offsets = Int32Array.from(toI64(await file.read('offsets'), rows.length + 1, path), Number);
+        const key = `${siteKey(layer, this.details.site)}/tokens`;
+        const states = toF32(await file.read(key), offsets[rows.length] * this.hidden, path);
+        yield { rows, offsets, states };
+      } finally {
+        await file.close();
+      }
+    }
+  }
+
+  private demand(layer: number, stored?: Stored): void {
+    if (!this.layers.includes(layer))
+      throw new MoralscopeError('misuse', `${this.path} holds no layer ${layer}, only ${this.layers.join(', ')}.`);
+    if (stored && !this.poolings.includes(stored))
+      throw new MoralscopeError('misuse', `${this.path} holds no '${stored}' states, only ${this.poolings.join(', ')}.`);
+  }
+
+  private async column(key: string, width: number): Promise<Float32Array> {
+    const all = new Float32Array(this.rows * width);
+    for (const { path, rows } of this.shards) {
+      const file = await SafetensorsFile.open(path);
+      try {
+        const part = toF32(await file.read(key), rows.length * width, path);
+        rows.forEach((row, i) => {
+          all.set(part.subarray(i * width, (i + 1) * width), row * width);
+        });
+      } finally {
+        await file.close();
+      }
+    }
+    return all;
+  }
+}
+
+/** Name of a site's tensors, e.g. `blocks.12.hook_resid_post`. */
+export function siteKey(layer: number, site: string): string {
+  return `blocks.${layer}.hook_${site}`;
+}
+
+async function checkSize(path: string, bytes: number): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw damaged(path, 'it is missing');
+  if (found.size !== bytes) throw damaged(path, `it has ${found.size} bytes instead of ${bytes}`);
+}
+
+function damaged(path: string, what: string): MoralscopeError {
+  return new MoralscopeError('bad-file', `${path}: ${what}.`, 'Remove the activation directory and capture again.');
+}
+
+type Values = Float32Array | BigInt64Array | Int32Array | ArrayBufferView;
+
+function toF32(values: Values, length: number, path: string): Float32Array {
+  if (values instanceof Float32Array && values.length === length) return values;
+  throw damaged(path, `a tensor is not ${length} f32 values`);
+}
+
+function toI32(values: Values, length: number, path: string): Int32Array {
+  if (values instanceof Int32Array && values.length === length) return values;
+  throw damaged(path, `a tensor is not ${length} i32 values`);
+}
+
+function toI64(values: Values, length: number, path: string): BigInt64Array {
+  if (values instanceof BigInt64Array && values.length === length) return values;
+  throw damaged(path, `a tensor is not ${length} i64 values`);
+}
