@@ -1,0 +1,255 @@
+/** @file Reader and writer of safetensors files (https://github.com/huggingface/safetensors#format), single and sharded. */
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { diskError } from '../artifact/files.js';
+import { MoralscopeError, throwIfCancelled } from '../errors.js';
+import { BinaryFile } from './binary-file.js';
+import { NUMBER_FORMATS } from './dequantize.js';
+import { rowRange, type TensorEntry, TensorTable } from './tensors.js';
+
+/** The reference implementation's limit on the header. */
+const MAX_HEADER = 100_000_000;
+
+const ARRAYS = {
+  F64: Float64Array,
+  F32: Float32Array,
+  /** Raw bits. */
+  F16: Uint16Array,
+  /** Raw bits. */
+  BF16: Uint16Array,
+  /** Raw bits. */
+  F8_E4M3: Uint8Array,
+  /** Raw bits. */
+  F8_E5M2: Uint8Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U64: BigUint64Array,
+  U32: Uint32Array,
+  U16: Uint16Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+} as const;
+
+export type SafetensorsDtype = keyof typeof ARRAYS;
+export type SafetensorsArray = InstanceType<(typeof ARRAYS)[SafetensorsDtype]>;
+
+export interface SafetensorsTensor {
+  dtype: SafetensorsDtype;
+  /** Outermost dimension first. */
+  shape: readonly number[];
+  /** Row-major. */
+  data: SafetensorsArray;
+}
+
+/** An open safetensors file, or all shards of one model. */
+export class SafetensorsFile extends TensorTable {
+  constructor(
+    path: string,
+    entries: ReadonlyMap<string, TensorEntry>,
+    files: readonly BinaryFile[],
+    /** The `__metadata__` of the file, or of the first shard. */
+    readonly metadata: Readonly<Record<string, string>>,
+    /** Of the file or its shards, in order of name. */
+    readonly paths: readonly string[],
+  ) {
+    super(path, entries, files);
+  }
+
+  /** A tensor in its own type, exact, with the rows `from` to `to` of the outermost dimension alone when they are given. */
+  async readTyped(name: string, from = 0, to?: number, signal?: AbortSignal): Promise<SafetensorsTensor> {
+    const entry = this.entry(name);
+    const dtype = entry.dtype as SafetensorsDtype;
+    const rows = entry.shape[0] ?? 1;
+    const [start, end] = rowRange(name, entry, from, to ?? rows);
+    const data = new ARRAYS[dtype](end - start);
+    await entry.file.readInto(new Uint8Array(data.buffer), entry.position + start * entry.format.bytes, signal);
+    return { dtype, shape: entry.shape.length === 0 ? [] : [(to ?? rows) - from, ...entry.shape.slice(1)], data };
+  }
+}
+
+/**
+ * Opens one safetensors file; its header alone is read.
+ * @throws MoralscopeError `bad-file` or `not-found`.
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await BinaryFile.open(path);
+  try {
+    const { entries, metadata } = await readHeader(file);
+    return new SafetensorsFile(path, entries, [file], metadata, [path]);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+const Index = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/**
+ * Opens the shards that a `model.safetensors.index.json` names.
+ * @throws MoralscopeError `bad-file` when index and shards disagree or either is damaged, `not-found` when a shard is missing.
+ */
+export async function openShardedSafetensors(indexPath: string): Promise<SafetensorsFile> {
+  const bad = (what: string, cause?: unknown) =>
+    new MoralscopeError('bad-file', `${indexPath}: ${what}.`, 'It is damaged or incomplete: fetch it again.', { cause });
+  let weightMap: Record<string, string>;
+  try {
+    weightMap = Index.parse(JSON.parse(await readFile(indexPath, 'utf8'))).weight_map;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new MoralscopeError('not-found', `${indexPath} does not exist.`, 'Check the path.', { cause: error });
+    throw bad('is no index of safetensors shards (weight_map is missing or wrong)', error);
+  }
+  const shards = [...new Set(Object.values(weightMap))].sort();
+  const entries = new Map<string, TensorEntry>();
+  const files: BinaryFile[] = [];
+  let metadata: Record<string, string> = {};
+  try {
+    for (const shard of shards) {
+      if (/[/\\]/.test(shard)) throw bad(`names the shard ${JSON.stringify(shard)}, which is not beside it`);
+      const file = await BinaryFile.open(join(dirname(indexPath), shard));
+      files.push(file);
+      const header = await readHeader(file);
+      if (files.length === 1) metadata = header.metadata;
+      for (const [name, entry] of header.entries) {
+        if (weightMap[name] !== shard)
+          throw bad(`places ${name} in ${JSON.stringify(weightMap[name])}, but it lies in ${JSON.stringify(shard)}`);
+        entries.set(name, entry);
+      }
+    }
+    const missing = Object.keys(weightMap).find((name) => !entries.has(name));
+    if (missing !== undefined) throw bad(`places ${missing} in ${weightMap[missing]}, which does not hold it`);
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
+  return new SafetensorsFile(
+    dirname(indexPath),
+    entries,
+    files,
+    metadata,
+    files.map((file) => file.path),
+  );
+}
+
+const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const HeaderTensor = z.object({ dtype: z.string(), shape: z.array(size).max(64), data_offsets: z.tuple([size, size]) });
+const HeaderMetadata = z.record(z.string(), z.string());
+
+async function readHeader(file: BinaryFile) {
+  if (file.size < 8) throw file.bad(`has ${file.size} bytes, too few for a safetensors file`);
+  const prefix = await file.read(0, 8);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (new TextDecoder('latin1').decode(prefix) === 'version ')
+    throw file.bad('is a pointer of Git LFS, not the file itself', 'Run `git lfs pull` where it was cloned.');
+  if (length > MAX_HEADER || length > file.size - 8)
+    throw file.bad(`claims a header of ${length} bytes, but it has ${file.size} bytes in all (and ${MAX_HEADER} is the limit)`);
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await file.read(8, length)));
+  } catch (cause) {
+    if (cause instanceof MoralscopeError) throw cause;
+    throw file.bad('has a header that is not JSON', undefined, { cause });
+  }
+  if (header === null || typeof header !== 'object' || Array.isArray(header))
+    throw file.bad('has a header that is not an object');
+
+  const entries = new Map<string, TensorEntry>();
+  let metadata: Record<string, string> = {};
+  const start = 8 + length;
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') {
+      const parsed = HeaderMetadata.safeParse(value);
+      if (!parsed.success) throw file.bad('has __metadata__ that is not a table of texts');
+      metadata = parsed.data;
+      continue;
+    }
+    const bad = (what: string) => file.bad(`tensor ${name} ${what}`);
+    const parsed = HeaderTensor.safeParse(value);
+    if (!parsed.success)
+      throw bad(
+        `has a wrong entry in the header (${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message})`,
+      );
+    const { dtype, shape, data_offsets } = parsed.data;
+    if (!Object.hasOwn(ARRAYS, dtype)) throw bad(`has the unknown dtype ${JSON.stringify(dtype)}`);
+    const format = NUMBER_FORMATS[dtype]!;
+    const elements = shape.reduce((a, b) => a * b, 1);
+    const bytes = elements * format.bytes;
+    const [begin, end] = data_offsets;
+    if (end - begin !== bytes)
+      throw bad(`of shape [${shape}] in ${dtype} takes ${bytes} bytes, but its offsets span ${end - begin}`);
+    if (start + end > file.size) throw bad(`ends at byte ${start + end}, but the file has ${file.size}: it is truncated`);
+    entries.set(name, { shape, dtype, bytes, file, position: start + begin, elements, format });
+  }
+  checkContiguous(file, entries, start);
+  return { entries, metadata };
+}
+
+/** The format allows neither gaps nor overlaps nor anything after the last tensor. */
+function checkContiguous(file: BinaryFile, entries: Map<string, TensorEntry>, start: number): void {
+  let end = start;
+  for (const [name, entry] of [...entries].sort(([, a], [, b]) => a.position - b.position || a.bytes - b.bytes)) {
+    if (entry.position !== end)
+      throw file.bad(
+        `tensor ${name} begins at byte ${entry.position}, where ${end} was expected: ${entry.position < end ? 'tensors overlap' : 'a gap'}`,
+      );
+    end += entry.bytes;
+  }
+  if (end !== file.size) throw file.bad(`has ${file.size} bytes, but its tensors end at ${end}`);
+}
+
+/**
+ * Writes a safetensors file so that it is whole or absent. The same tensors and metadata give the same bytes, in whatever order
+ * they are given: tensors lie by falling width of their numbers, then by name, as the reference implementation lays them.
+ * @throws MoralscopeError `disk` or `cancelled`; RangeError when an array does not fit its dtype or shape.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, SafetensorsTensor>>,
+  metadata?: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+  const ordered = Object.entries(tensors).sort(
+    ([a, { dtype: x }], [b, { dtype: y }]) => NUMBER_FORMATS[y]!.bytes - NUMBER_FORMATS[x]!.bytes || byText(a, b),
+  );
+  const header: [string, unknown][] = [];
+  if (metadata) header.push(['__metadata__', Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => byText(a, b)))]);
+  let offset = 0;
+  for (const [name, { dtype, shape, data }] of ordered) {
+    if (!(data instanceof ARRAYS[dtype]) || data.length !== shape.reduce((a, b) => a * b, 1))
+      throw new RangeError(`${name}: ${data.constructor.name} of ${data.length} is no ${dtype} of shape [${shape}]`);
+    header.push([name, { dtype, shape, data_offsets: [offset, offset + data.byteLength] }]);
+    offset += data.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(json, 8);
+
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      await writeAll(file, head, signal);
+      for (const [, { data }] of ordered)
+        await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), signal);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw diskError(error, path);
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    throwIfCancelled(signal);
+    done += (await file.write(bytes, done, Math.min(1 << 25, bytes.length - done))).bytesWritten;
+  }
+}
