@@ -1,5 +1,6 @@
 /** @file The shape of diagnosis.json, version 1: what `diagnose` returns and the report draws. */
 import { z } from 'zod';
+import { POOLINGS, type Pooling } from '../activations/pooling.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 
 /** One number with what it must be read against. `value` is null where nothing could be computed, and `why` says why. */
@@ -117,8 +118,8 @@ export const Best = z.object({
 export type Best = z.infer<typeof Best>;
 
 export const ANALYSES = ['categorical', 'gradient', 'structural', 'dimensional'] as const;
-export const POOLINGS = ['last', 'content', 'mean'] as const;
-export type Pooling = (typeof POOLINGS)[number];
+export type { Pooling };
+export { POOLINGS };
 
 export const PoolingDiagnosis = z.object({
   best: z.object({ categorical: Best, gradient: Best, structural: Best, dimensional: Best }),

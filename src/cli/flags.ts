@@ -1,0 +1,44 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
+
+type Shape = Record<string, z.ZodType>;
+
+/**
+ * Adds a flag for every field of an options schema: the field's description is the flag's help, its default the flag's default.
+ * camelCase becomes kebab-case; booleans take no value, arrays are comma-separated. The schema itself checks the values.
+ */
+export function addFlags(command: Command, schema: z.ZodObject<Shape>): Command {
+  for (const [key, field] of Object.entries(schema.shape)) {
+    const { inner, optional, defaultValue } = unwrap(field);
+    const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+    const option = new Option(
+      inner instanceof z.ZodBoolean ? `--${name}` : `--${name} <${placeholder(inner)}>`,
+      field.description ?? inner.description ?? '',
+    );
+    if (inner instanceof z.ZodEnum) option.choices(inner.options.map(String));
+    else if (inner instanceof z.ZodNumber) option.argParser(parseNumber);
+    else if (inner instanceof z.ZodArray) option.argParser((text: string) => text.split(',').map((part) => part.trim()));
+    if (defaultValue !== undefined) option.default(defaultValue);
+    if (!optional && defaultValue === undefined) option.makeOptionMandatory();
+    command.addOption(option);
+  }
+  return command;
+}
+
+function unwrap(field: z.ZodType): { inner: z.ZodType; optional: boolean; defaultValue?: unknown } {
+  if (field instanceof z.ZodOptional) return { ...unwrap(field.unwrap() as z.ZodType), optional: true };
+  if (field instanceof z.ZodDefault) return { ...unwrap(field.unwrap() as z.ZodType), defaultValue: field.def.defaultValue };
+  return { inner: field, optional: false };
+}
+
+function placeholder(field: z.ZodType): string {
+  if (field instanceof z.ZodNumber) return 'n';
+  if (field instanceof z.ZodArray) return 'list';
+  return 'value';
+}
+
+function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('not a number.');
+  return value;
+}

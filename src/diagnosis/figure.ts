@@ -1,0 +1,44 @@
+import { type Direction, detectable, interval95, permutationP, summariseNull } from '../statistics/resampling.js';
+import type { Figure } from './schema.js';
+
+/** Several statistics of one analysis as observed, under every permutation and under every bootstrap draw. NaN: not computable. */
+export interface DrawnStatistic {
+  observed: Float64Array;
+  /** One entry a draw, each as long as `observed`. */
+  permuted: Float64Array[];
+  resampled: Float64Array[];
+}
+
+export interface FigureOptions {
+  /** Where the statistic goes when the model tells the classes apart. */
+  better: Direction;
+  bounds: readonly [number, number];
+  /** What to say where there is no value. */
+  whyEmpty: string;
+}
+
+/** Statistic `index` as a figure: value, bootstrap interval, null, permutation p, and the effect this sample could have shown. */
+export function figure(statistic: DrawnStatistic, index: number, { better, bounds, whyEmpty }: FigureOptions): Figure {
+  const value = statistic.observed[index];
+  if (!Number.isFinite(value)) return empty(whyEmpty);
+  const ci95 = interval95(value, column(statistic.resampled, index), bounds);
+  const drawn = column(statistic.permuted, index).filter(Number.isFinite);
+  const nullOf = summariseNull(drawn);
+  return {
+    value,
+    ...(ci95 && { ci95 }),
+    ...(nullOf && {
+      null: nullOf,
+      p: permutationP(value, drawn, better),
+      detectable: Math.max(bounds[0], Math.min(bounds[1], detectable(drawn, better))),
+    }),
+  };
+}
+
+/** A cell without a value, and why. */
+export const empty = (why: string): Figure => ({ value: null, why });
+
+/** All draws of one statistic. */
+export function column(draws: Float64Array[], index: number): Float64Array {
+  return Float64Array.from(draws, (draw) => draw[index]);
+}
