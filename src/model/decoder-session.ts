@@ -1,4 +1,4 @@
-import { GraphSession } from '../graph/session.js';
+import { GraphSession, type GraphTensor } from '../graph/session.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
 
 /** Texts as token ids, padded on the right to one length. What stands in the padding does not matter. */
@@ -35,11 +35,14 @@ export class DecoderSession {
   async run(batch: TokenBatch): Promise<DecoderStates> {
     this.check(batch);
     const { ids, lengths, batch: rows, length } = batch;
-    const outputs = await this.session.run({
+    const last = lengths.map((n) => n - 1);
+    const feeds: Record<string, GraphTensor> = {
       ids: { data: ids, shape: [rows, length] },
-      last: { data: lengths.map((n) => n - 1), shape: [rows] },
+      last: { data: last, shape: [rows] },
       length: { data: Int32Array.of(length), shape: [1] },
-    });
+      rows: { data: last.map((position, row) => row * length + position), shape: [rows] },
+    };
+    const outputs = await this.session.run(Object.fromEntries(this.session.inputs.map((name) => [name, feeds[name]])));
     const residuals = this.compiled.sites.map((name) => outputs[name].data as Float32Array);
     return this.compiled.logits ? { residuals, logits: outputs.logits.data as Float32Array } : { residuals };
   }

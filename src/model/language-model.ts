@@ -1,20 +1,16 @@
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { resolveModel } from '../checkpoint/sources.js';
+import type { Tokenizer } from '../checkpoint/tokenizer.js';
 import type { WorkOptions } from '../progress.js';
+import { type CompileOptions, compileDecoder } from './compile.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
-import type { DecoderSession } from './decoder-session.js';
+import { DecoderSession } from './decoder-session.js';
+import { mapDecoder } from './family.js';
 import type { DecoderSpec } from './spec.js';
-
-export interface CompileOptions extends WorkOptions {
-  /** Sites to tap, by name; default: `blocks.{L}.hook_resid_post` of every layer. Layers above the last are left out. */
-  sites?: readonly string[];
-  /** Also the logits after the last token of each text. Default: false. */
-  logits?: boolean;
-}
 
 export interface OpenModelOptions extends WorkOptions {
   /** Threads of one run; default: as many as the machine has cores. */
-  threads?: number;
-  /** Directory for downloads and compiled graphs; default: `MORALSCOPE_CACHE` or the user's cache directory. */
-  cache?: string;
+  threads?: number | undefined;
 }
 
 /**
@@ -22,26 +18,54 @@ export interface OpenModelOptions extends WorkOptions {
  *
  * @example
  * const model = await LanguageModel.open('smollm2-135m');
- * const compiled = await model.compile({ logits: true }); // plain data: send it to a worker thread
+ * const compiled = await model.compile({ logits: true }); // plain data: send it to a worker thread, and there
  * const session = await DecoderSession.open(compiled, { threads: 2 });
  */
-export declare class LanguageModel {
-  private constructor();
-  /** @param source a known name, a file, or any other source that `pull` takes */
-  static open(source: string, options?: OpenModelOptions): Promise<LanguageModel>;
-  readonly name: string;
-  /** e.g. `llama` */
-  readonly family: string;
-  readonly spec: DecoderSpec;
-  /** The checkpoint's tokenizer (see checkpoint/). */
-  readonly tokenizer: unknown;
-  /** Of the checkpoint. */
-  readonly sha256: string;
-  /** Number of parameters; tied ones count once. */
-  readonly parameters: number;
-  /** The graph for these sites, from the cache or built now. */
-  compile(options?: CompileOptions): Promise<CompiledDecoder>;
-  /** `compile`, then `DecoderSession.open` in this thread. */
-  session(options?: CompileOptions): Promise<DecoderSession>;
-  close(): Promise<void>;
+export class LanguageModel {
+  private constructor(
+    /** The name it was found under. */
+    readonly name: string,
+    /** e.g. `llama` */
+    readonly family: string,
+    readonly spec: DecoderSpec,
+    readonly tokenizer: Tokenizer,
+    /** Of the checkpoint. */
+    readonly sha256: string,
+    /** Number of parameters; tied ones count once. */
+    readonly parameters: number,
+    private readonly checkpoint: Checkpoint,
+    private readonly threads: number | undefined,
+  ) {}
+
+  /**
+   * Finds the model, fetching it first if need be, and reads its configuration and tokenizer; the weights stay on disk.
+   * @param source a name of the catalog (`smollm2-135m`), a path, or any other source that `resolveModel` takes
+   * @throws MoralscopeError `not-found`, `network`, `bad-file`, `unsupported`, `disk`, `cancelled`
+   */
+  static async open(source: string, options: OpenModelOptions = {}): Promise<LanguageModel> {
+    const { name, path } = await resolveModel(source, options);
+    const checkpoint = await openCheckpoint(path);
+    try {
+      const { family, spec } = mapDecoder(checkpoint);
+      const [tokenizer, sha256] = [await checkpoint.tokenizer(), await checkpoint.sha256()];
+      return new LanguageModel(name, family, spec, tokenizer, sha256, checkpoint.parameters, checkpoint, options.threads);
+    } catch (error) {
+      await checkpoint.close();
+      throw error;
+    }
+  }
+
+  /** The graph for these sites, from the cache or built now (`compileDecoder`). */
+  compile(options: CompileOptions = {}): Promise<CompiledDecoder> {
+    return compileDecoder(this.checkpoint, options);
+  }
+
+  /** `compile`, then a session in this thread. */
+  async session(options: CompileOptions = {}): Promise<DecoderSession> {
+    return DecoderSession.open(await this.compile(options), { threads: this.threads });
+  }
+
+  close(): Promise<void> {
+    return this.checkpoint.close();
+  }
 }

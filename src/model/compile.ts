@@ -1,0 +1,168 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256, writeFileAtomic } from '../artifact/files.js';
+import { cached } from '../checkpoint/cache.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { MoralscopeError, throwIfCancelled } from '../errors.js';
+import type { StoredTensor } from '../graph/builder.js';
+import { encodeModel } from '../graph/onnx.js';
+import { WeightsWriter } from '../graph/weights-file.js';
+import type { WorkOptions } from '../progress.js';
+import type { CompiledDecoder } from './compiled-decoder.js';
+import { decoderGraph } from './decoder-graph.js';
+import { mapDecoder } from './family.js';
+import type { DecoderMapping } from './mapping.js';
+import { decoderWeights, type ParameterPart } from './parameters.js';
+import { rotaryTables, undoInterleavedRotary } from './rotary.js';
+import { formatSite, parseSite, sitesOfAllLayers } from './site.js';
+
+export interface CompileOptions extends WorkOptions {
+  /** Sites to tap, by name; default: `blocks.{L}.hook_resid_post` of every layer. Layers above the last are left out. */
+  sites?: readonly string[] | undefined;
+  /** Also the logits after the last token of each text. Default: false. */
+  logits?: boolean | undefined;
+}
+
+/** Raise it when what is written changes, so that graphs of older versions are not used. */
+const LAYOUT = 1;
+const WEIGHTS = 'weights.bin';
+const MANIFEST = 'manifest.json';
+/** Numbers of a tensor in memory at a time. */
+const CHUNK = 1 << 24;
+
+/** What `manifest.json` says of a model's weights as graphs use them. */
+interface GraphManifest {
+  format: 'moralscope.graph';
+  formatVersion: number;
+  checkpoint: { sha256: string };
+  family: string;
+  spec: DecoderMapping['spec'];
+  precision: 'fp32';
+  tensors: Record<string, StoredTensor>;
+}
+
+/**
+ * Makes the graph of a checkpoint's decoder, or finds it in the cache: `graphs/{family}-{precision}-{content hash}/` holds the
+ * weights, which all graphs of the model share, and one .onnx file for each choice of sites.
+ * @throws MoralscopeError `misuse` for a site the model does not have; `unsupported`, `bad-file` for a checkpoint we cannot
+ * build; `disk`; `cancelled`
+ */
+export async function compileDecoder(checkpoint: Checkpoint, options: CompileOptions = {}): Promise<CompiledDecoder> {
+  const mapping = mapDecoder(checkpoint);
+  const { spec } = mapping;
+  const sites = options.sites?.map((name) => parseSite(name, spec.layers)) ?? sitesOfAllLayers(spec.layers);
+  const names = sites.map(formatSite);
+  if (new Set(names).size !== names.length)
+    throw new MoralscopeError('misuse', `A site is named twice: ${names.join(', ')}.`, 'Name each once.');
+  const logits = options.logits ?? false;
+  if (!logits && sites.length === 0)
+    throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
+  const { directory, tensors } = await storeWeights(checkpoint, mapping, options);
+  const model = encodeModel(decoderGraph(spec, { sites, logits, weights: { file: WEIGHTS, tensors } }));
+  const graph = join(directory, `${sha256(model).slice(0, 16)}.onnx`);
+  if (!(await exists(graph))) await writeFileAtomic(graph, model);
+  return { graph, sites: names, logits, hidden: spec.hidden, vocabulary: spec.vocabulary, context: spec.context };
+}
+
+async function storeWeights(
+  checkpoint: Checkpoint,
+  mapping: DecoderMapping,
+  options: WorkOptions,
+): Promise<{ directory: string; tensors: Record<string, StoredTensor> }> {
+  const precision = 'fp32';
+  const content = { layout: LAYOUT, checkpoint: await checkpoint.sha256(), mapping, precision };
+  const name = `${mapping.family}-${precision}-${sha256(JSON.stringify(content)).slice(0, 16)}`;
+  const entry = await cached(
+    'graphs',
+    name,
+    async ({ path }) => {
+      const weights = await writeWeights(join(path, WEIGHTS), checkpoint, mapping, options);
+      const manifest: GraphManifest = {
+        format: 'moralscope.graph',
+        formatVersion: LAYOUT,
+        checkpoint: { sha256: content.checkpoint },
+        family: mapping.family,
+        spec: mapping.spec,
+        precision,
+        tensors: weights.tensors,
+      };
+      const text = JSON.stringify(manifest);
+      await writeFileAtomic(join(path, MANIFEST), text);
+      return {
+        source: checkpoint.path,
+        files: [
+          { name: WEIGHTS, bytes: weights.bytes, sha256: weights.sha256 },
+          { name: MANIFEST, bytes: Buffer.byteLength(text), sha256: sha256(text) },
+        ],
+      };
+    },
+    options,
+  );
+  const manifest = JSON.parse(await readFile(join(entry.path, MANIFEST), 'utf8')) as GraphManifest;
+  return { directory: entry.path, tensors: manifest.tensors };
+}
+
+async function writeWeights(path: string, checkpoint: Checkpoint, mapping: DecoderMapping, { onProgress, signal }: WorkOptions) {
+  const weights = decoderWeights(mapping.spec);
+  for (const { parts } of weights) for (const part of parts) checkShape(checkpoint, mapping, part);
+  const writer = await WeightsWriter.create(path);
+  try {
+    for (const [done, { name, shape, parts }] of weights.entries()) {
+      onProgress?.({ task: 'compile', done, total: weights.length, unit: 'tensors' });
+      await writer.write(name, shape, readParts(checkpoint, mapping, parts, signal));
+    }
+    const { context, attention } = mapping.spec;
+    for (const [name, table] of Object.entries(rotaryTables(mapping.spec)))
+      await writer.write(`rotary.${name}`, [context, attention.headDim / 2], [table]);
+    onProgress?.({ task: 'compile', done: weights.length, total: weights.length, unit: 'tensors' });
+    return await writer.finish();
+  } catch (error) {
+    await writer.abandon();
+    throw error;
+  }
+}
+
+/** The numbers of the parts, one after the other, a piece at a time. */
+async function* readParts(
+  checkpoint: Checkpoint,
+  mapping: DecoderMapping,
+  parts: readonly ParameterPart[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Float32Array> {
+  const { headDim } = mapping.spec.attention;
+  for (const part of parts) {
+    const name = tensorName(mapping, part);
+    const rotated = mapping.interleavedRotary && /^(query|key)/.test(part.parameter);
+    const [rows, width = 1] = part.shape;
+    // Whole heads at a time, because rotary rows are reordered within a head.
+    const step = headDim * Math.max(1, Math.floor(CHUNK / (width * headDim)));
+    for (let from = 0; from < rows; from += step) {
+      throwIfCancelled(signal);
+      const to = Math.min(rows, from + step);
+      const stored = await checkpoint.tensors.readRows(name, from, to, signal);
+      yield rotated ? undoInterleavedRotary(stored, to - from, headDim) : stored;
+    }
+  }
+}
+
+function checkShape(checkpoint: Checkpoint, mapping: DecoderMapping, part: ParameterPart): void {
+  const name = tensorName(mapping, part);
+  const { shape } = checkpoint.tensors.info(name);
+  if (shape.length === part.shape.length && shape.every((length, axis) => length === part.shape[axis])) return;
+  throw new MoralscopeError(
+    'bad-file',
+    `${checkpoint.path}: tensor ${name} is [${shape.join(', ')}], but the configuration asks for [${part.shape.join(', ')}].`,
+    'The file is damaged, or it is a variant that is not known: choose another model.',
+  );
+}
+
+function tensorName({ tensors }: DecoderMapping, { parameter, layer }: ParameterPart): string {
+  return tensors[parameter].replace('{L}', String(layer));
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

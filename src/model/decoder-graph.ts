@@ -1,0 +1,82 @@
+import { GraphBuilder, type StoredTensor, type Value } from '../graph/builder.js';
+import type { Graph } from '../graph/onnx.js';
+import {
+  addThenRmsNorm,
+  causalAttention,
+  concatenate,
+  gather,
+  linear,
+  multiply,
+  reshape,
+  rmsNorm,
+  shapeOf,
+  silu,
+} from '../graph/operators.js';
+import { formatSite, type Site } from './site.js';
+import type { DecoderSpec } from './spec.js';
+
+export interface DecoderGraphOptions {
+  sites: readonly Site[];
+  /** Also the logits after the last token of each text. */
+  logits: boolean;
+  /** Name of the weights file, which lies beside the graph, and what it holds (`decoderWeights`, `rotary.cos`, `rotary.sin`). */
+  weights: { file: string; tensors: Readonly<Record<string, StoredTensor>> };
+}
+
+/**
+ * The graph of a decoder with the given sites as outputs, and no more of it than these need.
+ * Inputs, all int32: `ids` [batch, length], padded on the right; `last` [batch], the index of each text's last token; `length`
+ * [1]; with logits `rows` [batch], the same index in the flattened batch.
+ * Outputs: each site by name, [batch * length, hidden]; `logits` [batch, vocabulary].
+ */
+export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: DecoderGraphOptions): Graph {
+  const { attention, mlp, norm } = spec;
+  const g = new GraphBuilder();
+  const stored = (name: string): Value => g.stored(name, weights.file, weights.tensors[name]);
+  const project = (x: Value, name: string, bias: boolean): Value =>
+    linear(g, x, stored(`${name}.weight`), bias ? stored(`${name}.bias`) : undefined);
+
+  const ids = g.input('ids', 'int32', ['batch', 'length']);
+  const last = g.input('last', 'int32', ['batch']);
+  const length = g.input('length', 'int32', [1]);
+  const rows = g.input('rows', 'int32', ['batch']);
+  const rotary = { cos: stored('rotary.cos'), sin: stored('rotary.sin') };
+
+  // Products run on flat rows of tokens; only attention needs to know which row belongs to which text.
+  const flat = (x: Value): Value => {
+    const width = x.shape.at(-1) as number;
+    return reshape(g, x, g.constant(BigInt64Array.of(-1n, BigInt(width)), [2]), ['tokens', width]);
+  };
+  const lengths = concatenate(g, [shapeOf(g, ids), g.constant(BigInt64Array.of(-1n), [1])]);
+  const byText = (x: Value): Value => reshape(g, x, lengths, ['batch', 'length', x.shape[1]]);
+
+  const attend = (x: Value, block: string): Value => {
+    const qkv = project(x, `${block}.attn.qkv`, attention.qkvBias);
+    const mixed = causalAttention(g, byText(qkv), { ...attention, last, length, rotary });
+    return project(flat(mixed), `${block}.attn.output`, attention.outputBias);
+  };
+  const transform = (x: Value, block: string): Value => {
+    const gate = silu(g, project(x, `${block}.mlp.gate`, mlp.bias));
+    return project(multiply(g, gate, project(x, `${block}.mlp.up`, mlp.bias)), `${block}.mlp.down`, mlp.bias);
+  };
+
+  const embedding = stored('embedding');
+  const states = new Map<string, Value>();
+  let stream = flat(gather(g, embedding, ids));
+  let normed = rmsNorm(g, stream, stored('blocks.0.attn_norm.weight'), norm.epsilon);
+  for (let layer = 0; layer < spec.layers; layer++) {
+    const block = `blocks.${layer}`;
+    const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm.weight` : 'final_norm.weight';
+    const attended = attend(normed, block);
+    const middle = addThenRmsNorm(g, stream, attended, stored(`${block}.mlp_norm.weight`), norm.epsilon);
+    const transformed = transform(middle.normed, block);
+    const after = addThenRmsNorm(g, middle.sum, transformed, stored(next), norm.epsilon);
+    const points = { resid_pre: stream, attn_out: attended, mlp_out: transformed, resid_post: after.sum } as const;
+    for (const [point, value] of Object.entries(points)) states.set(formatSite({ layer, point: point as Site['point'] }), value);
+    stream = after.sum;
+    normed = after.normed;
+  }
+  for (const site of sites) g.output(states.get(formatSite(site))!, formatSite(site));
+  if (logits) g.output(linear(g, gather(g, normed, rows), spec.tiedEmbedding ? embedding : stored('head')), 'logits');
+  return g.build('decoder');
+}

@@ -1,0 +1,78 @@
+import type { DecoderSpec } from './spec.js';
+
+/** The parameters of a decoder by the part they play; all but the first three belong to a block. */
+export type Parameter =
+  | 'embedding'
+  | 'finalNorm'
+  | 'head'
+  | 'attentionNorm'
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'queryBias'
+  | 'keyBias'
+  | 'valueBias'
+  | 'output'
+  | 'outputBias'
+  | 'mlpNorm'
+  | 'gate'
+  | 'up'
+  | 'down'
+  | 'gateBias'
+  | 'upBias'
+  | 'downBias';
+
+export interface ParameterPart {
+  readonly parameter: Parameter;
+  /** Absent for what belongs to no block. */
+  readonly layer?: number;
+  readonly shape: readonly number[];
+}
+
+/** A tensor of the compiled graph: one parameter, or several stacked by rows so that one product does the work of three. */
+export interface DecoderWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly parts: readonly ParameterPart[];
+}
+
+/** The tensors that a graph of this spec reads, in the order in which it reads them. */
+export function decoderWeights(spec: DecoderSpec): DecoderWeight[] {
+  const { layers, hidden, vocabulary, tiedEmbedding } = spec;
+  const weights = [stack('embedding', [vocabulary, hidden], [['embedding', vocabulary]])];
+  for (let layer = 0; layer < layers; layer++) weights.push(...blockWeights(spec, layer));
+  weights.push(stack('final_norm.weight', [hidden], [['finalNorm', hidden]]));
+  if (!tiedEmbedding) weights.push(stack('head', [vocabulary, hidden], [['head', vocabulary]]));
+  return weights;
+}
+
+function blockWeights({ hidden, attention, mlp }: DecoderSpec, layer: number): DecoderWeight[] {
+  const queries = attention.heads * attention.headDim;
+  const keys = attention.kvHeads * attention.headDim;
+  const qkv = queries + 2 * keys;
+  const weights: (false | DecoderWeight)[] = [
+    stack('attn_norm.weight', [hidden], [['attentionNorm', hidden]]),
+    stack('attn.qkv.weight', [qkv, hidden], [['query', queries], ['key', keys], ['value', keys]]), // biome-ignore format: a table
+    attention.qkvBias && stack('attn.qkv.bias', [qkv], [['queryBias', queries], ['keyBias', keys], ['valueBias', keys]]), // biome-ignore format: a table
+    stack('attn.output.weight', [hidden, queries], [['output', hidden]]),
+    attention.outputBias && stack('attn.output.bias', [hidden], [['outputBias', hidden]]),
+    stack('mlp_norm.weight', [hidden], [['mlpNorm', hidden]]),
+    stack('mlp.gate.weight', [mlp.width, hidden], [['gate', mlp.width]]),
+    mlp.bias && stack('mlp.gate.bias', [mlp.width], [['gateBias', mlp.width]]),
+    stack('mlp.up.weight', [mlp.width, hidden], [['up', mlp.width]]),
+    mlp.bias && stack('mlp.up.bias', [mlp.width], [['upBias', mlp.width]]),
+    stack('mlp.down.weight', [hidden, mlp.width], [['down', hidden]]),
+    mlp.bias && stack('mlp.down.bias', [hidden], [['downBias', hidden]]),
+  ];
+  return weights
+    .filter((weight) => weight !== false)
+    .map(({ name, shape, parts }) => ({
+      name: `blocks.${layer}.${name}`,
+      shape,
+      parts: parts.map((part) => ({ ...part, layer })),
+    }));
+}
+
+function stack(name: string, shape: readonly number[], parts: readonly (readonly [Parameter, number])[]): DecoderWeight {
+  return { name, shape, parts: parts.map(([parameter, rows]) => ({ parameter, shape: [rows, ...shape.slice(1)] })) };
+}
