@@ -1,5 +1,6 @@
 /** @file What the manifest of an activation directory says beyond every artifact's: shapes, thresholds, the readout's words. */
 import { z } from 'zod';
+import { SITE_POINTS } from '../model/site.js';
 import { POOLINGS } from './pooling.js';
 
 export const ACTIVATIONS_FORMAT = 'moralscope.activations';
@@ -41,7 +42,7 @@ export const ActivationDetails = z.object({
   /** Null where plain texts were captured. */
   corpus: z.object({ name: z.string(), authored: z.boolean(), sha256: z.string() }).nullable(),
   template: z.string(),
-  site: z.string(),
+  site: z.enum(SITE_POINTS),
   layers: z.array(z.number().int().nonnegative()).min(1),
   poolings: z.array(z.enum(STORED)).min(1),
   rows: z.number().int().positive(),

@@ -2,8 +2,10 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { readManifest } from '../artifact/directory.js';
 import type { Manifest } from '../artifact/manifest.js';
-import { SafetensorsFile } from '../checkpoint/safetensors.js';
+import { openSafetensors } from '../checkpoint/safetensors.js';
+import type { TensorFile } from '../checkpoint/tensors.js';
 import { MoralscopeError } from '../errors.js';
+import { formatSite } from '../model/site.js';
 import { ACTIVATIONS_FORMAT, ActivationDetails, type ReadoutTokens, type Stored } from './details.js';
 
 export interface ReadoutLogProbs extends ReadoutTokens {
@@ -57,10 +59,10 @@ export class ActivationDirectory {
     for (const { file: name, rows: count, bytes } of details.shards) {
       const shardPath = join(path, name);
       await checkSize(shardPath, bytes);
-      const file = await SafetensorsFile.open(shardPath);
+      const file = await openSafetensors(shardPath);
       try {
-        const rows = Int32Array.from(toI64(await file.read('row'), count, shardPath), Number);
-        const lengths = toI32(await file.read('tokens'), count, shardPath);
+        const rows = Int32Array.from(await readTensor(file, shardPath, 'row', [count]));
+        const lengths = await readTensor(file, shardPath, 'tokens', [count]);
         rows.forEach((row, i) => {
           if (row < 0 || row >= details.rows || tokens[row] !== -1) throw damaged(shardPath, `row ${row} is out of place`);
           tokens[row] = lengths[i];
@@ -95,7 +97,7 @@ export class ActivationDirectory {
   /** Pooled states of every row at one layer, [rows, hidden]; of each shard only that tensor is read. */
   read(layer: number, pooling: Exclude<Stored, 'tokens'>): Promise<Float32Array> {
     this.demand(layer, pooling);
-    return this.column(`${siteKey(layer, this.details.site)}/${pooling}`, this.hidden);
+    return this.column(`${this.site(layer)}/${pooling}`, this.hidden);
   }
 
   /** Number of tokens of every row, special tokens included. */
@@ -108,7 +110,7 @@ export class ActivationDirectory {
    */
   norms(layer: number): Promise<Float32Array> {
     this.demand(layer);
-    return this.column(`${siteKey(layer, this.details.site)}/norms`, 2);
+    return this.column(`${this.site(layer)}/norms`, 2);
   }
 
   /** The log-probabilities at the template's end; undefined where the capture was made without them. */
@@ -122,16 +124,20 @@ export class ActivationDirectory {
   async *tokenStates(layer: number): AsyncGenerator<TokenStates> {
     this.demand(layer, 'tokens');
     for (const { path, rows } of this.shards) {
-      const file = await SafetensorsFile.open(path);
+      const file = await openSafetensors(path);
       try {
-        const offsets = Int32Array.from(toI64(await file.read('offsets'), rows.length + 1, path), Number);
-        const key = `${siteKey(layer, this.details.site)}/tokens`;
-        const states = toF32(await file.read(key), offsets[rows.length] * this.hidden, path);
+        const offsets = Int32Array.from(await readTensor(file, path, 'offsets', [rows.length + 1]));
+        const key = `${this.site(layer)}/tokens`;
+        const states = await readTensor(file, path, key, [offsets[rows.length], this.hidden]);
         yield { rows, offsets, states };
       } finally {
         await file.close();
       }
     }
+  }
+
+  private site(layer: number): string {
+    return formatSite({ layer, point: this.details.site });
   }
 
   private demand(layer: number, stored?: Stored): void {
@@ -144,9 +150,9 @@ export class ActivationDirectory {
   private async column(key: string, width: number): Promise<Float32Array> {
     const all = new Float32Array(this.rows * width);
     for (const { path, rows } of this.shards) {
-      const file = await SafetensorsFile.open(path);
+      const file = await openSafetensors(path);
       try {
-        const part = toF32(await file.read(key), rows.length * width, path);
+        const part = await readTensor(file, path, key, [rows.length, width]);
         rows.forEach((row, i) => {
           all.set(part.subarray(i * width, (i + 1) * width), row * width);
         });
@@ -156,11 +162,6 @@ export class ActivationDirectory {
     }
     return all;
   }
-}
-
-/** Name of a site's tensors, e.g. `blocks.12.hook_resid_post`. */
-export function siteKey(layer: number, site: string): string {
-  return `blocks.${layer}.hook_${site}`;
 }
 
 async function checkSize(path: string, bytes: number): Promise<void> {
@@ -173,19 +174,11 @@ function damaged(path: string, what: string): MoralscopeError {
   return new MoralscopeError('bad-file', `${path}: ${what}.`, 'Remove the activation directory and capture again.');
 }
 
-type Values = Float32Array | BigInt64Array | Int32Array | ArrayBufferView;
-
-function toF32(values: Values, length: number, path: string): Float32Array {
-  if (values instanceof Float32Array && values.length === length) return values;
-  throw damaged(path, `a tensor is not ${length} f32 values`);
-}
-
-function toI32(values: Values, length: number, path: string): Int32Array {
-  if (values instanceof Int32Array && values.length === length) return values;
-  throw damaged(path, `a tensor is not ${length} i32 values`);
-}
-
-function toI64(values: Values, length: number, path: string): BigInt64Array {
-  if (values instanceof BigInt64Array && values.length === length) return values;
-  throw damaged(path, `a tensor is not ${length} i64 values`);
+/** A tensor of the shape the manifest promises. */
+async function readTensor(file: TensorFile, path: string, name: string, shape: number[]): Promise<Float32Array> {
+  if (!file.has(name)) throw damaged(path, `it has no tensor ${name}`);
+  const found = file.info(name).shape;
+  if (found.length !== shape.length || found.some((n, i) => n !== shape[i]))
+    throw damaged(path, `${name} has shape [${found.join(', ')}] instead of [${shape.join(', ')}]`);
+  return file.read(name);
 }
