@@ -1,6 +1,7 @@
 import type { Corpus } from '../moral/corpus.js';
 import { POLES } from '../moral/foundation.js';
-import { type DrawCounts, type Draws, drawAll } from './draws.js';
+import { halvings } from './categorical.js';
+import { type Draw, type DrawCounts, type Draws, drawAll } from './draws.js';
 import { JudgedTexts, type Signed } from './judged-texts.js';
 import { halveTexts, type Split, splitTexts } from './split.js';
 import { type HumanClasses, humanClasses } from './structural.js';
@@ -15,6 +16,8 @@ export interface Part {
 /** What is the same at every layer and pooling: texts, permutations, bootstrap draws, halves and splits. Built alike in every thread. */
 export class Design {
   readonly draws: Draws;
+  /** Random halves of every pole, for the reliability of its prototype. */
+  readonly halvings: Draw[];
   /** Layers are chosen on the first half and reported on the second. */
   readonly halves: [Part, Part];
   /** Texts of one foundation, for analysis 3. */
@@ -32,6 +35,7 @@ export class Design {
       return { positions, texts: own, draws: drawAll(own, drawn, name) };
     };
     this.draws = drawAll(texts, counts, 'all');
+    this.halvings = halvings(texts, seed);
     const [chosenOn, reportedOn] = halveTexts(texts.length, seed);
     this.halves = [part(chosenOn, 'first half', none), part(reportedOn, 'second half', counts)];
     const single = part(texts.ofOneFoundation(), 'one foundation', { ...counts, bootstraps: 0 });

@@ -58,7 +58,10 @@ export async function visitPrototypes(
       if (oneFoundation)
         for (let k = 0; k < K; k++) for (let i = 0; i < n; i++) if (single[i]) block[(K + k) * n + i] = block[k * n + i];
       const mean = block.subarray((rowsPerDraw - 1) * n);
-      if (draw.counts) for (let i = 0; i < n; i++) mean[i] = draw.counts[i] / n;
+      if (draw.counts) {
+        const times = draw.counts.reduce((sum, count) => sum + count, 0);
+        for (let i = 0; i < n; i++) mean[i] = draw.counts[i] / times;
+      }
       return { draw, m, block };
     });
     const sums = await matmul.product(left, data, { m: rows, n: d, k: n });

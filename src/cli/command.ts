@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import type { z } from 'zod';
+import { MoralscopeError } from '../errors.js';
+import type { WorkOptions } from '../progress.js';
+import { addFlags } from './flags.js';
+import { terminalProgress } from './terminal.js';
+
+type Fields = Record<string, z.ZodType>;
+
+/** What a command gives back: `json` for machines, `text` for people. */
+export interface CommandResult {
+  json: unknown;
+  text: string;
+}
+
+/**
+ * A command whose flags come from the library's own options schema. Adds `--json`, progress on stderr, and a first Ctrl-C that stops
+ * cleanly (a second one stops at once).
+ */
+export function command<S extends z.ZodObject<Fields>>(
+  name: string,
+  description: string,
+  schema: S,
+  run: (options: z.infer<S>, work: Required<Pick<WorkOptions, 'onProgress' | 'signal'>>, args: string[]) => Promise<CommandResult>,
+): Command {
+  const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
+  return built.action(async (...actionArgs: unknown[]) => {
+    const own = actionArgs.at(-1) as Command;
+    const { json, ...flags } = own.opts<Record<string, unknown>>();
+    const options = parseOptions(schema, flags);
+    const stop = new AbortController();
+    const onInterrupt = () => {
+      if (stop.signal.aborted) process.exit(130);
+      process.stderr.write('\nStopping; Ctrl-C again to stop at once.\n');
+      stop.abort();
+    };
+    process.on('SIGINT', onInterrupt);
+    process.on('SIGTERM', onInterrupt);
+    const progress = terminalProgress();
+    try {
+      const result = await run(options, { onProgress: progress.onProgress, signal: stop.signal }, own.args);
+      progress.done();
+      process.stdout.write(json ? `${JSON.stringify(result.json, null, 2)}\n` : `${result.text}\n`);
+    } finally {
+      progress.done();
+      process.off('SIGINT', onInterrupt);
+      process.off('SIGTERM', onInterrupt);
+    }
+  });
+}
+
+/** Checks flags against the schema. Throws `misuse` naming the flag. */
+function parseOptions<S extends z.ZodObject<Fields>>(schema: S, flags: Record<string, unknown>): z.infer<S> {
+  const parsed = schema.safeParse(flags);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const flag = String(issue?.path[0] ?? '').replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+  throw new MoralscopeError('misuse', `--${flag}: ${issue?.message}.`, '--help lists the flags.');
+}

@@ -1,0 +1,41 @@
+/** @file The worker thread of `diagnose`: one layer, or one best layer's report, at a time. */
+import { ActivationDirectory } from '../activations/directory.js';
+import { MatMul } from '../graph/matmul.js';
+import type { Corpus } from '../moral/corpus.js';
+import { type BestReport, type BestTask, reportBest } from './best.js';
+import { serveCrew } from './crew.js';
+import { Design } from './design.js';
+import type { WordFigures } from './dimensional.js';
+import type { DrawCounts } from './draws.js';
+import { diagnoseLayer, type LayerResult } from './layer.js';
+import type { Pooling } from './schema.js';
+import { requireFinite, select } from './states.js';
+
+export interface WorkerData {
+  activations: string;
+  corpus: Corpus;
+  counts: DrawCounts;
+  words: WordFigures;
+}
+
+export type LayerTask = { kind: 'layer'; pooling: Pooling; layer: number } | BestTask;
+export type TaskResult = LayerResult | BestReport;
+
+serveCrew<WorkerData, LayerTask, TaskResult>(async ({ activations, corpus, counts, words }) => {
+  const directory = await ActivationDirectory.open(activations);
+  const design = Design.of(corpus, counts);
+  const matmul = await MatMul.open(1);
+  const { ids } = design.texts;
+  const tokens = directory.tokens();
+  const lengths = Int32Array.from(ids, (id) => tokens[id]);
+  return async (task) => {
+    const { layer, pooling } = task;
+    const data = await directory.read(layer, pooling);
+    const states = select({ n: directory.rows, d: directory.hidden, data }, ids);
+    requireFinite(states, `${activations}, layer ${layer}, pooling ${pooling}`);
+    if (task.kind !== 'layer') return reportBest(task, states, design, corpus.texts, matmul);
+    const norms = await directory.norms(layer);
+    const ownNorms = Float32Array.from({ length: 2 * ids.length }, (_, i) => norms[2 * ids[i >> 1] + (i & 1)]);
+    return diagnoseLayer({ layer, states, tokens: lengths, norms: ownNorms }, design, words, matmul);
+  };
+});
