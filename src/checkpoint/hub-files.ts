@@ -1,0 +1,90 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MoralscopeError } from '../errors.js';
+
+const INDEX = 'model.safetensors.index.json';
+const WEIGHTS = 'model.safetensors';
+const TOKENIZERS = /^(tokenizer\.json|tokenizer\.model|vocab\.json|[^/]+\.tiktoken)$/;
+const SETTINGS =
+  /^(config|generation_config|tokenizer_config|special_tokens_map|added_tokens|chat_template)\.json$|^merges\.txt$|^chat_template\.jinja$/;
+
+/**
+ * Which files of a repository make the model: its configuration, tokenizer and safetensors (the shards that the index names), or
+ * the one .gguf that was asked for, or that is all there is.
+ * @param fetchIndex fetches a file and returns its path.
+ * @throws MoralscopeError `not-found` or `unsupported`, naming what the repository has instead.
+ */
+export async function hubFiles(
+  names: string[],
+  wanted: { repository: string; file?: string },
+  fetchIndex: (name: string) => Promise<string>,
+): Promise<string[]> {
+  const { repository, file } = wanted;
+  const ggufs = names.filter((name) => /\.gguf$/i.test(name));
+  if (file !== undefined) {
+    if (names.includes(file)) return [file];
+    throw new MoralscopeError(
+      'not-found',
+      `${repository} has no file ${file}.`,
+      ggufs.length > 0 ? `It has ${ggufs.slice(0, 10).join(', ')}.` : 'It has no .gguf file.',
+    );
+  }
+  const weights = names.includes(INDEX) ? await shards(await fetchIndex(INDEX)) : [WEIGHTS];
+  const lacking = weights.find((name) => !names.includes(name));
+  if (lacking !== undefined) {
+    if (weights.length > 1 || names.includes(INDEX))
+      throw new MoralscopeError(
+        'bad-file',
+        `${repository} lacks ${lacking}, which its ${INDEX} names.`,
+        'Choose another revision.',
+      );
+    throw new MoralscopeError(
+      'unsupported',
+      `${repository} has no ${WEIGHTS}${names.some((name) => /\.(bin|pth?|pickle)$/.test(name)) ? ' (pickled weights are never opened)' : ''}.`,
+      ggufs.length > 0
+        ? `Name one of its files: ${ggufs
+            .slice(0, 10)
+            .map((name) => `hf:${repository}:${name}`)
+            .join(', ')}.`
+        : 'Choose a repository with safetensors.',
+    );
+  }
+  const settings = names.filter((name) => SETTINGS.test(name));
+  const tokenizer = names.filter((name) => TOKENIZERS.test(name));
+  if (!names.includes('config.json') || tokenizer.length === 0)
+    throw new MoralscopeError(
+      'unsupported',
+      `${repository} has no ${names.includes('config.json') ? 'tokenizer' : 'config.json'}.`,
+      'Choose a repository in the layout of transformers.',
+    );
+  return [...settings, ...tokenizer, ...(names.includes(INDEX) ? [INDEX] : []), ...weights];
+}
+
+/** What a snapshot on disk lacks to be opened, or undefined when nothing. A dangling link counts as absent. */
+export async function absentFromSnapshot(snapshot: string, file: string | undefined): Promise<string | undefined> {
+  const isThere = (name: string) =>
+    stat(join(snapshot, name)).then(
+      (s) => s.isFile(),
+      () => false,
+    );
+  if (file !== undefined) return (await isThere(file)) ? undefined : file;
+  const names = await readdir(snapshot).catch(() => []);
+  if (!names.some((name) => TOKENIZERS.test(name))) return 'tokenizer.json';
+  const weights = names.includes(INDEX) ? await shards(join(snapshot, INDEX)).catch(() => [INDEX]) : [WEIGHTS];
+  for (const name of ['config.json', ...weights]) if (!(await isThere(name))) return name;
+  return undefined;
+}
+
+/** The shard names of an index, each a plain file name. */
+async function shards(index: string): Promise<string[]> {
+  let map: unknown;
+  try {
+    map = (JSON.parse(await readFile(index, 'utf8')) as { weight_map?: unknown }).weight_map;
+  } catch (cause) {
+    throw new MoralscopeError('bad-file', `${index} is not JSON.`, 'Remove it and pull again.', { cause });
+  }
+  const names = [...new Set(Object.values((map ?? {}) as Record<string, unknown>))];
+  if (names.length === 0 || !names.every((name) => typeof name === 'string' && /^[\w.-]+\.safetensors$/.test(name)))
+    throw new MoralscopeError('bad-file', `${index} has no weight_map of .safetensors files.`, 'Remove it and pull again.');
+  return (names as string[]).sort();
+}
