@@ -19,6 +19,7 @@ describe('nearestName', () => {
   test('nothing near', () => {
     expect(nearestName('qwen3-8b', known)).toBeUndefined();
     expect(nearestName('', known)).toBeUndefined();
+    expect(nearestName('ab', ['xy'])).toBeUndefined();
     expect(nearestName('starter', [])).toBeUndefined();
   });
 

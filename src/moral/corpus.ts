@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Foundation } from './foundation.js';
 
 /**
@@ -29,3 +30,15 @@ export interface CorpusRows {
 }
 
 export type { Foundation };
+
+/**
+ * sha256 of a corpus's canonical content, in UTF-8: the texts, then the rows as `text annotation foundation signed`, the
+ * last in eighths; each ended by the record separator U+001E.
+ */
+export function contentHash(texts: readonly string[], rows: CorpusRows): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${text}\x1e`);
+  for (let i = 0; i < rows.length; i++)
+    hash.update(`${rows.text[i]} ${rows.annotation[i]} ${rows.foundation[i]} ${rows.signed[i] * 8}\x1e`);
+  return hash.digest('hex');
+}
