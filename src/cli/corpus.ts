@@ -1,0 +1,33 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { findDataset } from '../checkpoint/catalog.js';
+import { resolveDataset } from '../checkpoint/sources.js';
+import { buildCorpus } from '../moral/build.js';
+import { formatCorpusStats } from '../moral/format.js';
+import { corpusStats } from '../moral/stats.js';
+import { command } from './command.js';
+
+const BuildOptions = z.object({
+  from: z.string().describe('starter, social-chem-101, or a TSV, CSV, JSONL or parquet file in its columns'),
+  out: z.string().describe('directory to make'),
+  name: z.string().optional().describe('what the corpus is called in reports'),
+  seed: z.int().default(0).describe('decides the split into training, validation and test texts'),
+});
+
+export const corpusCommand = () =>
+  new Command('corpus')
+    .description('moral judgments of short actions')
+    .addCommand(
+      command('build', 'make moral vectors of a table of judgments', BuildOptions, async ({ from, out, name, seed }, work) => {
+        const data = findDataset(from) ? await resolveDataset(from, work) : undefined;
+        await buildCorpus({ from: data?.path ?? from, out, name: name ?? data?.name, seed, ...work });
+        const stats = await corpusStats(out);
+        return { json: stats, text: formatCorpusStats(stats) };
+      }),
+    )
+    .addCommand(
+      command('stats', 'what a corpus holds: cells, lengths, label noise, leaks', z.object({}), async (_, __, [directory]) => {
+        const stats = await corpusStats(directory);
+        return { json: stats, text: formatCorpusStats(stats) };
+      }).argument('<dir>', 'a corpus directory'),
+    );

