@@ -11,24 +11,21 @@ import { rowRange, type TensorEntry, TensorTable } from './tensors.js';
 /** The reference implementation's limit on the header. */
 const MAX_HEADER = 100_000_000;
 
+/** By dtype, in the order in which the reference implementation lays tensors in a file. 16- and 8-bit floats are raw bits. */
 const ARRAYS = {
+  U64: BigUint64Array,
+  I64: BigInt64Array,
   F64: Float64Array,
   F32: Float32Array,
-  /** Raw bits. */
-  F16: Uint16Array,
-  /** Raw bits. */
-  BF16: Uint16Array,
-  /** Raw bits. */
-  F8_E4M3: Uint8Array,
-  /** Raw bits. */
-  F8_E5M2: Uint8Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  I16: Int16Array,
-  I8: Int8Array,
-  U64: BigUint64Array,
   U32: Uint32Array,
+  I32: Int32Array,
+  BF16: Uint16Array,
+  F16: Uint16Array,
   U16: Uint16Array,
+  I16: Int16Array,
+  F8_E4M3: Uint8Array,
+  F8_E5M2: Uint8Array,
+  I8: Int8Array,
   U8: Uint8Array,
   BOOL: Uint8Array,
 } as const;
@@ -202,7 +199,7 @@ function checkContiguous(file: BinaryFile, entries: Map<string, TensorEntry>, st
 
 /**
  * Writes a safetensors file so that it is whole or absent. The same tensors and metadata give the same bytes, in whatever order
- * they are given: tensors lie by falling width of their numbers, then by name, as the reference implementation lays them.
+ * they are given, and the same as the reference implementation writes.
  * @throws MoralscopeError `disk` or `cancelled`; RangeError when an array does not fit its dtype or shape.
  */
 export async function writeSafetensors(
@@ -212,9 +209,8 @@ export async function writeSafetensors(
   signal?: AbortSignal,
 ): Promise<void> {
   const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-  const ordered = Object.entries(tensors).sort(
-    ([a, { dtype: x }], [b, { dtype: y }]) => NUMBER_FORMATS[y]!.bytes - NUMBER_FORMATS[x]!.bytes || byText(a, b),
-  );
+  const rank = ({ dtype }: SafetensorsTensor) => Object.keys(ARRAYS).indexOf(dtype);
+  const ordered = Object.entries(tensors).sort(([a, x], [b, y]) => rank(x) - rank(y) || byText(a, b));
   const header: [string, unknown][] = [];
   if (metadata) header.push(['__metadata__', Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => byText(a, b)))]);
   let offset = 0;

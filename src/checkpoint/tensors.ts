@@ -56,12 +56,12 @@ export class TensorTable implements TensorFile {
     return { shape: [...shape], dtype, bytes };
   }
 
-  read(name: string, signal?: AbortSignal): Promise<Float32Array> {
+  async read(name: string, signal?: AbortSignal): Promise<Float32Array> {
     const entry = this.entry(name);
     return readElements(name, entry, 0, entry.elements, signal);
   }
 
-  readRows(name: string, from: number, to: number, signal?: AbortSignal): Promise<Float32Array> {
+  async readRows(name: string, from: number, to: number, signal?: AbortSignal): Promise<Float32Array> {
     const entry = this.entry(name);
     const [start, end] = rowRange(name, entry, from, to);
     return readElements(name, entry, start, end, signal);

@@ -1,0 +1,102 @@
+"""Makes fixtures/every-type.gguf, a file with one tensor of each format that is read and one metadata entry of each kind, and
+fixtures/every-type.golden.json, what the gguf package makes of it.
+
+Each tensor holds, in turn: blocks quantised from Gaussian numbers where the package can quantise, blocks of random bytes with
+finite scales, and blocks with extreme scales (zero, subnormal, largest, infinite, negative).
+
+gguf 0.19.0, numpy 2.4.6. Usage: python scripts/dequantize_golden.py
+"""
+
+import base64
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from gguf.quants import dequantize, quantize
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+# Where the f16 scales of a block lie.
+SCALES = {
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
+    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+}
+EXTREME = np.array([0, 1 / 2**24, -1 / 2**15, 65504, -65504, np.inf], dtype=np.float16)
+
+
+def blocks_of(kind: Type, rng: np.random.Generator) -> np.ndarray:
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    count = 2 if elements == 256 else 8
+    values = rng.normal(0, 0.05, (count, elements)).astype(np.float32)
+    parts = []
+    try:
+        parts.append(quantize(values, kind).reshape(count, size))
+    except NotImplementedError:
+        pass
+    for extreme in (False, True):
+        raw = rng.integers(0, 256, (len(EXTREME), size), dtype=np.uint8)
+        for at in SCALES[kind.name]:
+            scale = rng.permutation(EXTREME) if extreme else rng.normal(0, 0.01, len(EXTREME)).astype(np.float16)
+            raw[:, at : at + 2] = scale.reshape(-1, 1).view(np.uint8)
+        parts.append(raw)
+    return np.concatenate(parts)
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(FIXTURES / "every-type.gguf", "llama")
+    writer.add_uint8("kind.uint8", 255)
+    writer.add_int8("kind.int8", -128)
+    writer.add_uint16("kind.uint16", 65535)
+    writer.add_int16("kind.int16", -32768)
+    writer.add_uint32("kind.uint32", 2**32 - 1)
+    writer.add_int32("kind.int32", -(2**31))
+    writer.add_float32("kind.float32", 0.1)
+    writer.add_uint64("kind.uint64", 2**53 - 1)
+    writer.add_uint64("kind.uint64.large", 2**64 - 1)
+    writer.add_int64("kind.int64", -(2**40))
+    writer.add_float64("kind.float64", 0.1)
+    writer.add_bool("kind.bool", True)
+    writer.add_string("kind.string", "\ufeffé 漢 🙂")
+    writer.add_array("kind.array.string", ["a", "", "\ufeff", "漢"])
+    writer.add_array("kind.array.int32", [1, -2, 3])
+    writer.add_array("kind.array.float32", [0.5, -0.25])
+    writer.add_array("kind.array.bool", [True, False])
+    writer.add_array("kind.array.nested", [[1, 2], [3]])
+
+    golden = {}
+
+    def add(name: str, raw: np.ndarray, values: np.ndarray, kind: Type | None = None) -> None:
+        writer.add_tensor(name, raw, raw_dtype=kind)
+        golden[name] = {
+            "shape": list(values.shape),
+            "f32": base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode(),
+        }
+
+    for name in SCALES:
+        kind = Type[name]
+        raw = blocks_of(kind, rng)
+        raw = raw.reshape(2, -1)
+        add(name, raw, dequantize(raw, kind), kind)
+    special = np.array([[0.0, -0.0, np.inf, -np.inf, 1e-45, 3.4e38]], dtype=np.float32)
+    f32 = np.concatenate([rng.normal(0, 1, (2, 6)).astype(np.float32), special]).reshape(3, 3, 2)
+    add("F32", f32, f32)
+    f16 = np.arange(0, 65536, 37, dtype=np.uint16).view(np.float16).reshape(2, -1)
+    add("F16", f16, f16.astype(np.float32))
+    bf16 = np.arange(0, 65536, 41, dtype=np.uint16).reshape(1, -1)
+    add("BF16", bf16.view(np.uint8), dequantize(bf16.view(np.uint8), Type.BF16), Type.BF16)
+    f64 = rng.normal(0, 1, 5)
+    add("F64", f64, f64.astype(np.float32))
+    for dtype in (np.int8, np.int16, np.int32):
+        integers = np.array([np.iinfo(dtype).min, -1, 0, np.iinfo(dtype).max], dtype=dtype)
+        add(dtype.__name__.upper().replace("INT", "I"), integers, integers.astype(np.float32))
+
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (FIXTURES / "every-type.golden.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+
+main()

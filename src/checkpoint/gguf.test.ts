@@ -1,0 +1,285 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { MoralscopeError } from '../errors.js';
+import { Random } from '../random.js';
+import { BinaryFile } from './binary-file.js';
+import { openGguf } from './gguf.js';
+
+const everyType = fileURLToPath(new URL('../../fixtures/every-type.gguf', import.meta.url));
+const golden = JSON.parse(await readFile(new URL('../../fixtures/every-type.golden.json', import.meta.url), 'utf8')) as Record<
+  string,
+  { shape: number[]; f32: string }
+>;
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'gguf-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+/** The bits of each number, every NaN the same. */
+function bits(values: Float32Array): number[] {
+  const raw = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Array.from(raw, (b, i) => (Number.isNaN(values[i]) ? -1 : b));
+}
+
+function goldenValues(name: string): Float32Array {
+  return new Float32Array(Uint8Array.from(Buffer.from(golden[name]!.f32, 'base64')).buffer);
+}
+
+describe('openGguf', () => {
+  test.each(Object.keys(golden))('decodes %s to the same bits as the gguf package', async (name) => {
+    const { tensors } = await openGguf(everyType);
+    expect(tensors.info(name).dtype).toBe(name);
+    expect(tensors.info(name).shape).toEqual(golden[name]!.shape);
+    const read = await tensors.read(name);
+    expect(bits(read)).toEqual(bits(goldenValues(name)));
+    const rows = golden[name]!.shape[0]!;
+    const width = read.length / rows;
+    expect(bits(await tensors.readRows(name, rows - 1, rows))).toEqual(bits(read.slice((rows - 1) * width)));
+    await tensors.close();
+  });
+
+  test('reads metadata of every kind', async () => {
+    const { metadata, tensors, version } = await openGguf(everyType);
+    await tensors.close();
+    expect(version).toBe(3);
+    expect(metadata).toEqual({
+      'general.architecture': 'llama',
+      'kind.uint8': 255,
+      'kind.int8': -128,
+      'kind.uint16': 65535,
+      'kind.int16': -32768,
+      'kind.uint32': 2 ** 32 - 1,
+      'kind.int32': -(2 ** 31),
+      'kind.float32': Math.fround(0.1),
+      'kind.uint64': 2 ** 53 - 1,
+      'kind.uint64.large': 2n ** 64n - 1n,
+      'kind.int64': -(2 ** 40),
+      'kind.float64': 0.1,
+      'kind.bool': true,
+      'kind.string': '\ufeffé 漢 🙂',
+      'kind.array.string': ['a', '', '\ufeff', '漢'],
+      'kind.array.int32': Int32Array.of(1, -2, 3),
+      'kind.array.float32': Float32Array.of(0.5, -0.25),
+      'kind.array.bool': [true, false],
+      'kind.array.nested': [Int32Array.of(1, 2), Int32Array.of(3)],
+    });
+  });
+
+  test('reads a tensor of many chunks and stops when told to', async () => {
+    const values = Float32Array.from({ length: 3_000_000 }, (_, i) => i % 1000);
+    const path = await save('large.gguf', gguf({ tensors: [['t', [3000, 1000], 1, 0]] }, halves(values)));
+    const { tensors } = await openGguf(path);
+    expect(Buffer.from((await tensors.read('t')).buffer).equals(Buffer.from(values.buffer))).toBe(true);
+    expect(bits(await tensors.readRows('t', 998, 1000))).toEqual(bits(values.slice(998 * 3000)));
+    await expect(tensors.read('t', AbortSignal.abort())).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(tensors.readRows('t', 999, 1001)).rejects.toMatchObject({ code: 'misuse' });
+    await expect(tensors.read('u')).rejects.toMatchObject({ code: 'not-found', message: expect.stringContaining('no tensor u') });
+    await tensors.close();
+  });
+
+  test('keeps the key __proto__ a key', async () => {
+    const { metadata, tensors } = await openGguf(await save('proto.gguf', gguf({ metadata: [['__proto__', 1]] })));
+    await tensors.close();
+    expect(Object.keys(metadata)).toEqual(['__proto__']);
+    expect(({} as Record<string, unknown>).x).toBeUndefined();
+  });
+});
+
+describe('a wrong file is refused with its reason', () => {
+  const block = new Uint8Array(64);
+  const cases: [string, Uint8Array, string, RegExp][] = [
+    ['too short', Buffer.from('GGUF'), 'bad-file', /has 4 bytes, too few/],
+    ['an error page', Buffer.from('<html><body>not found</body></html>'), 'bad-file', /begins with "<htm"/],
+    ['a Git LFS pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\noid'), 'bad-file', /pointer of Git LFS/],
+    ['version 1', gguf({ version: 1 }), 'unsupported', /version 1/],
+    ['version 9', gguf({ version: 9 }), 'bad-file', /version 9/],
+    ['big-endian', gguf({ version: 0x03000000 }), 'unsupported', /big-endian/],
+    ['more entries than bytes', gguf({ entryCount: 2n ** 40n }), 'bad-file', /claims 1099511627776 metadata entries/],
+    ['more tensors than bytes', gguf({ tensorCount: 2n ** 63n }), 'bad-file', /9223372036854775808 as the number of tensors/],
+    [
+      'a key twice',
+      gguf({
+        metadata: [
+          ['a', 1],
+          ['a', 2],
+        ],
+      }),
+      'bad-file',
+      /key "a" twice/,
+    ],
+    ['alignment 3', gguf({ metadata: [['general.alignment', 3]] }), 'bad-file', /general\.alignment = 3/],
+    ['one of several parts', gguf({ metadata: [['split.count', 3]] }), 'unsupported', /one of 3 parts/],
+    [
+      'a tensor twice',
+      gguf(
+        {
+          tensors: [
+            ['t', [4], 0, 0],
+            ['t', [4], 0, 32],
+          ],
+        },
+        block,
+      ),
+      'bad-file',
+      /tensor t twice/,
+    ],
+    ['an unknown type', gguf({ tensors: [['t', [4], 4, 0]] }, block), 'bad-file', /tensor t has the unknown type 4/],
+    ['too many dimensions', gguf({ tensors: [['t', [1, 1, 1, 1, 1], 0, 0]] }, block), 'bad-file', /t has 5 dimensions/],
+    ['half a block', gguf({ tensors: [['t', [48], 2, 0]] }, block), 'bad-file', /rows of 48.*blocks of 32 \(Q4_0\)/],
+    [
+      'a tensor too large',
+      gguf({ tensors: [['t', [2 ** 40, 2 ** 40], 0, 0]] }, block),
+      'bad-file',
+      /tensor t of shape \[1099511627776,/,
+    ],
+    ['an unaligned tensor', gguf({ tensors: [['t', [4], 0, 8]] }, block), 'bad-file', /offset 8, which is no multiple/],
+    [
+      'overlapping tensors',
+      gguf(
+        {
+          tensors: [
+            ['t', [16], 0, 0],
+            ['u', [4], 0, 32],
+          ],
+        },
+        block,
+      ),
+      'bad-file',
+      /tensors t and u overlap/,
+    ],
+    [
+      'a tensor beyond the end',
+      gguf({ tensors: [['t', [17], 0, 0]] }, block),
+      'bad-file',
+      /tensor t ends at byte \d+, but the file has/,
+    ],
+  ];
+  test.each(cases)('%s', async (what, bytes, code, message) => {
+    const path = await save(`${what}.gguf`, bytes);
+    const error = await openGguf(path).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(MoralscopeError);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message), fix: expect.any(String) });
+    expect((error as Error).message).toContain(path);
+  });
+
+  test('a type that is known but not read says so when it is asked for', async () => {
+    const { tensors } = await openGguf(await save('iq.gguf', gguf({ tensors: [['t', [256], 23, 0]] }, new Uint8Array(136))));
+    expect(tensors.info('t')).toEqual({ shape: [256], dtype: 'IQ4_XS', bytes: 136 });
+    await expect(tensors.read('t')).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining('IQ4_XS') });
+    await tensors.close();
+  });
+
+  test('no such file', async () => {
+    await expect(openGguf(join(dir, 'absent.gguf'))).rejects.toMatchObject({ code: 'not-found' });
+    await expect(openGguf(dir)).rejects.toMatchObject({ code: 'bad-file' });
+  });
+
+  test('5,000 mutations of a sound file are read or refused, and nothing larger than the file is allocated', async () => {
+    const sound = await readFile(everyType);
+    const header = 2600;
+    const random = new Random(1);
+    const reads = vi.spyOn(BinaryFile.prototype, 'read');
+    const path = join(dir, 'mutated.gguf');
+    let refused = 0;
+    for (let i = 0; i < 5000; i++) {
+      const bytes = mutate(sound, header, random, i);
+      await writeFile(path, bytes);
+      try {
+        const { tensors } = await openGguf(path);
+        for (const name of tensors.names()) {
+          const { shape } = tensors.info(name);
+          const values = await tensors.read(name).catch(mustBeOurs);
+          if (values) expect(values.length).toBe(shape.reduce((a, b) => a * b, 1));
+        }
+        await tensors.close();
+      } catch (error) {
+        mustBeOurs(error);
+        refused++;
+      }
+      for (const [, length] of reads.mock.calls) expect(length).toBeLessThanOrEqual(bytes.length);
+      reads.mockClear();
+    }
+    reads.mockRestore();
+    expect(refused).toBeGreaterThan(1000);
+    expect(refused).toBeLessThan(5000);
+  });
+});
+
+function mustBeOurs(error: unknown): undefined {
+  if (!(error instanceof MoralscopeError)) throw error;
+  expect(['bad-file', 'unsupported']).toContain(error.code);
+}
+
+/** Truncates, flips bits, or overwrites eight bytes with a number that is wrong in an interesting way. */
+function mutate(sound: Uint8Array, header: number, random: Random, turn: number): Uint8Array {
+  const bytes = Uint8Array.from(sound);
+  const at = random.below(header - 8);
+  if (turn % 5 === 0) return bytes.subarray(0, random.below(turn % 2 ? header : bytes.length));
+  if (turn % 5 === 1) {
+    const numbers = [0n, 1n, 0xffffffffn, 2n ** 31n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n, BigInt(bytes.length)];
+    new DataView(bytes.buffer).setBigUint64(at, numbers[random.below(numbers.length)]!, true);
+  } else {
+    for (let k = 0; k < turn % 5; k++) bytes[random.below(header)]! ^= 1 << random.below(8);
+  }
+  return bytes;
+}
+
+async function save(name: string, bytes: Uint8Array): Promise<string> {
+  const path = join(dir, name.replaceAll(' ', '-'));
+  await writeFile(path, bytes);
+  return path;
+}
+
+/** A small GGUF; dimensions are given innermost first, as the file has them. Metadata are u32. */
+function gguf(
+  header: {
+    version?: number;
+    tensorCount?: bigint;
+    entryCount?: bigint;
+    metadata?: [string, number][];
+    tensors?: [name: string, dimensions: number[], type: number, offset: number][];
+  },
+  data: Uint8Array = new Uint8Array(0),
+): Uint8Array {
+  const { version = 3, metadata = [], tensors = [] } = header;
+  const parts: Uint8Array[] = [Buffer.from('GGUF')];
+  const u32 = (value: number) => parts.push(Buffer.from(Uint32Array.of(value).buffer));
+  const u64 = (value: bigint | number) => parts.push(Buffer.from(BigUint64Array.of(BigInt(value)).buffer));
+  const text = (value: string) => {
+    u64(Buffer.byteLength(value));
+    parts.push(Buffer.from(value));
+  };
+  u32(version);
+  u64(header.tensorCount ?? tensors.length);
+  u64(header.entryCount ?? metadata.length);
+  for (const [key, value] of metadata) {
+    text(key);
+    u32(4);
+    u32(value);
+  }
+  for (const [name, dimensions, type, offset] of tensors) {
+    text(name);
+    u32(dimensions.length);
+    for (const size of dimensions) u64(size);
+    u32(type);
+    u64(offset);
+  }
+  const length = Buffer.concat(parts).length;
+  parts.push(new Uint8Array(Math.ceil(length / 32) * 32 - length), data);
+  return Buffer.concat(parts);
+}
+
+/** f16 bits of whole numbers from 0 to 2048. */
+function halves(values: Float32Array): Uint8Array {
+  const out = Uint16Array.from(values, (value) => {
+    if (value === 0) return 0;
+    const exponent = Math.floor(Math.log2(value));
+    return ((exponent + 15) << 10) | ((value / 2 ** exponent - 1) * 1024);
+  });
+  return new Uint8Array(out.buffer);
+}
