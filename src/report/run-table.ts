@@ -1,0 +1,91 @@
+import { Manifest } from '../artifact/manifest.js';
+import type { Diagnosis } from '../diagnosis/schema.js';
+import { FOUNDATIONS, POLES } from '../moral/foundation.js';
+import { decimal } from './figure-text.js';
+import { html, type Markup, type Part } from './markup.js';
+import { type Section, scrollingTable } from './page.js';
+import { POOLING_NAMES, poolingsOf } from './pooling-panels.js';
+
+/** What the manifest says of the run, as far as it says it. */
+function run(manifest: Diagnosis['manifest']): Partial<Pick<Manifest, 'createdAt' | 'seconds' | 'tool' | 'machine'>> {
+  const { createdAt, seconds, tool, machine } = Manifest.shape;
+  const read = <T>(item: { safeParse(v: unknown): { data?: T | undefined } }, value: unknown) => item.safeParse(value).data;
+  return Object.fromEntries(
+    Object.entries({
+      createdAt: read(createdAt, manifest.createdAt),
+      seconds: read(seconds, manifest.seconds),
+      tool: read(tool, manifest.tool),
+      machine: read(machine, manifest.machine),
+    }).filter(([, value]) => value !== undefined),
+  );
+}
+
+/** The day of the run, as the manifest has it. */
+export const dateOf = ({ manifest }: Diagnosis) => run(manifest).createdAt?.slice(0, 10);
+
+const count = (n: number) => n.toLocaleString('en-US');
+
+function facts(diagnosis: Diagnosis): [string, Part][] {
+  const { model, corpus, n, manifest } = diagnosis;
+  const { createdAt, seconds, tool, machine } = run(manifest);
+  return [
+    [
+      'model',
+      `${model.name} (${model.family}), ${decimal(model.parameters / 1e6, 0)} million parameters, ${model.layers} layers of ${model.hidden}, ${model.precision}`,
+    ],
+    ['model sha256', html`<code>${model.sha256}</code>`],
+    ['corpus', `${corpus.name}, ${corpus.authored ? 'authored, not human judgments' : 'human judgments'}`],
+    ['corpus sha256', html`<code>${corpus.sha256}</code>`],
+    ['texts', `${count(n.texts)} texts, ${count(n.rows)} rows`],
+    ['template', html`<code>${diagnosis.template}</code>`],
+    [
+      'poolings',
+      poolingsOf(diagnosis)
+        .map(([p]) => POOLING_NAMES[p])
+        .join(', ') || 'none',
+    ],
+    ['profile', diagnosis.profile],
+    ['seed', String(diagnosis.seed)],
+    ['permutations', count(diagnosis.permutations)],
+    ['bootstraps', count(diagnosis.bootstraps)],
+    ['date', createdAt],
+    ['duration', seconds === undefined ? undefined : `${decimal(seconds, 0)} s`],
+    [
+      'machine',
+      machine && `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}, Node ${machine.node}`,
+    ],
+    ['tool', tool && `${tool.name} ${tool.version}`],
+  ];
+}
+
+function texts({ n }: Diagnosis): Markup {
+  return scrollingTable(
+    'Texts by foundation',
+    html`<th scope="col">foundation</th><th scope="col">virtue</th><th scope="col">vice</th><th scope="col">neutral</th>`,
+    FOUNDATIONS.map(
+      (f, i) =>
+        html`<tr><th scope="row">${f}</th><td>${count(n.perPole[POLES[2 * i]])}</td><td>${count(n.perPole[POLES[2 * i + 1]])}</td><td>${count(
+          n.neutrals[f],
+        )}</td></tr>\n`,
+    ),
+  );
+}
+
+/** Everything that decides these numbers, so that somebody else can have them again. */
+export function runSection(diagnosis: Diagnosis): Section {
+  return {
+    id: 'run',
+    name: 'What was run',
+    title: 'What was run',
+    body: html`${scrollingTable(
+      'What was run',
+      html`<th scope="col">what</th><th scope="col">value</th>`,
+      facts(diagnosis).flatMap(([name, value]) =>
+        value === undefined ? [] : [html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`],
+      ),
+    )}
+<h3>Texts by pole</h3>
+${texts(diagnosis)}
+<details><summary>Manifest</summary><pre>${JSON.stringify(diagnosis.manifest, null, 2)}</pre></details>`,
+  };
+}
