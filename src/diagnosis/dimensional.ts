@@ -1,0 +1,194 @@
+import type { MatMul } from '../graph/matmul.js';
+import { POLES } from '../moral/foundation.js';
+import { Random } from '../random.js';
+import { auc, spearman } from '../statistics/ranks.js';
+import { bootstrapCounts } from '../statistics/resampling.js';
+import { determination, RidgePath } from '../statistics/ridge.js';
+import { type Design, targets } from './design.js';
+import { type DrawnStatistic, figure } from './figure.js';
+import { polarityLabels } from './readout.js';
+import type { Dimensional, Figure } from './schema.js';
+import { type States, select } from './states.js';
+
+const K = POLES.length;
+/** The ten dimensions and the signed judgment. */
+const WIDTH = K + 1;
+/** 10^-1 ... 10^7 (PAPER.md section 3.4). */
+export const LAMBDAS = Array.from({ length: 9 }, (_, i) => 10 ** (i - 1));
+
+/** R2 of each pole, then their mean, as the statistics of analysis 4 stand. */
+const R2_MEAN = K;
+const PROBE_AUC = 0;
+const PROBE_SPEARMAN = 1;
+
+/** What can be had without a model: the floor and the ceiling that stand beside every layer. */
+export interface WordFigures {
+  /** Mean R2 of a bag-of-words ridge on the same split. */
+  floor: Figure;
+  /** What repeated annotation of the same text allows. */
+  ceiling: Figure;
+  /** AUC of virtue against vice of a bag of words on the test texts. */
+  auc: Figure;
+}
+
+export interface DimensionalResult {
+  dimensional: Dimensional;
+  knows: Figure;
+  spearman: Figure;
+  /** On validation texts: mean R2, and the probe's AUC. */
+  onValidation: { dimensional: number; knows: number };
+  statistic: DrawnStatistic;
+}
+
+/** Predictions for the test texts under the penalty that validation chose, dimension by dimension; one entry a draw. */
+interface HeldOut {
+  lambda: number;
+  validationR2: number;
+  trainingR2: number;
+  edf: number;
+  /** [test, 11] */
+  test: Float32Array;
+  /** AUC on validation texts of the signed judgment's predictions. */
+  validationAuc: number;
+}
+
+/**
+ * A linear map from uncentred states to the ten moral dimensions and the signed judgment (PAPER.md section 3.4): ridge fitted on training
+ * texts, penalty chosen on validation texts (one for the ten dimensions, one for the judgment), everything reported on test texts. Under the
+ * null the whole procedure is repeated with permuted judgments, the choice of the penalty included.
+ */
+export async function dimensional(states: States, design: Design, words: WordFigures, matmul: MatMul): Promise<DimensionalResult> {
+  const { texts, split, draws, counts } = design;
+  const stack = [draws.observed, ...draws.permuted].map(({ signed }) => targets(texts, signed));
+  const held = await heldOut(states, stack, design, matmul);
+  const [observed, ...permuted] = held;
+  const truth = stack.map((y) => rowsOf(y, split.test));
+  const tests = split.test.length;
+  const r2 = (b: number) => withMean(determination(truth[b], held[b].test, WIDTH).subarray(0, K));
+  const probe = (b: number, weights?: Uint16Array) => probeStatistics(truth[b], held[b].test, weights);
+  const resamples = Array.from({ length: counts.bootstraps }, (_, b) => bootstrapCounts(tests, new Random(counts.seed, 'test', b)));
+  const statistic: DrawnStatistic = {
+    observed: r2(0),
+    permuted: permuted.map((_, b) => r2(b + 1)),
+    resampled: resamples.map((weights) => withMean(weightedDetermination(truth[0], observed.test, weights))),
+  };
+  const probed: DrawnStatistic = {
+    observed: probe(0),
+    permuted: permuted.map((_, b) => probe(b + 1)),
+    resampled: resamples.map((weights) => probe(0, weights)),
+  };
+  const options = { better: 'greater', bounds: [Number.NEGATIVE_INFINITY, 1] } as const;
+  const { lambda, edf, trainingR2 } = observed;
+  const n = split.train.length;
+  return {
+    dimensional: {
+      r2: figure(statistic, R2_MEAN, { ...options, whyEmpty: 'no pole varies among the test texts' }),
+      adjustedR2: edf < n - 1 ? 1 - ((1 - trainingR2) * (n - 1)) / (n - edf - 1) : null,
+      edf,
+      lambda,
+      perPole: Object.fromEntries(
+        POLES.map((pole, k) => [pole, figure(statistic, k, { ...options, whyEmpty: `no text of ${pole} among the test texts` })]),
+      ) as Dimensional['perPole'],
+      floor: words.floor,
+      ceiling: words.ceiling,
+    },
+    knows: figure(probed, PROBE_AUC, { better: 'greater', bounds: [0, 1], whyEmpty: 'the test texts lack a virtue or a vice' }),
+    spearman: figure(probed, PROBE_SPEARMAN, { better: 'greater', bounds: [-1, 1], whyEmpty: 'the test texts are all judged alike' }),
+    onValidation: { dimensional: observed.validationR2, knows: observed.validationAuc },
+    statistic,
+  };
+}
+
+/** Ridge on training texts for every stack of targets at once. */
+async function heldOut(states: States, stack: Float32Array[], { split }: Design, matmul: MatMul): Promise<HeldOut[]> {
+  const { d } = states;
+  const columns = stack.length * WIDTH;
+  const beside = (positions: Int32Array) => {
+    const y = new Float32Array(positions.length * columns);
+    positions.forEach((p, i) => {
+      stack.forEach((targets, b) => {
+        y.set(targets.subarray(p * WIDTH, (p + 1) * WIDTH), i * columns + b * WIDTH);
+      });
+    });
+    return y;
+  };
+  const part = (positions: Int32Array) => select(states, positions).data;
+  const path = await RidgePath.fit(part(split.train), split.train.length, d, matmul);
+  const projected = await path.project(beside(split.train), columns);
+  const [validation, test] = [await path.basis(part(split.validation)), await path.basis(part(split.test))];
+  const [validationY, v, t] = [beside(split.validation), split.validation.length, split.test.length];
+  const best: HeldOut[] = stack.map(() => ({
+    lambda: Number.NaN,
+    validationR2: Number.NEGATIVE_INFINITY,
+    trainingR2: Number.NaN,
+    edf: Number.NaN,
+    test: new Float32Array(t * WIDTH),
+    validationAuc: Number.NaN,
+  }));
+  const bestJudgment = new Float64Array(stack.length).fill(Number.NEGATIVE_INFINITY);
+  for (const lambda of LAMBDAS) {
+    const { coefficients, trainingR2 } = path.solve(lambda, projected);
+    const onValidation = await path.predict(validation, coefficients, projected);
+    const onTest = await path.predict(test, coefficients, projected);
+    const r2 = determination(validationY, onValidation, columns);
+    const edf = path.edf(lambda);
+    best.forEach((kept, b) => {
+      const from = b * WIDTH;
+      const dimensions = mean(r2.subarray(from, from + K));
+      if (dimensions > kept.validationR2) {
+        Object.assign(kept, { lambda, validationR2: dimensions, edf, trainingR2: mean(trainingR2.subarray(from, from + K)) });
+        copyColumns(onTest, columns, from, kept.test, 0, K, t);
+      }
+      if (r2[from + K] > bestJudgment[b]) {
+        bestJudgment[b] = r2[from + K];
+        copyColumns(onTest, columns, from + K, kept.test, K, 1, t);
+        const predicted = Float64Array.from({ length: v }, (_, i) => onValidation[i * columns + from + K]);
+        kept.validationAuc = auc(predicted, polarityLabels(Float32Array.from({ length: v }, (_, i) => validationY[i * columns + from + K])));
+      }
+    });
+  }
+  return best;
+}
+
+function probeStatistics(truth: Float32Array, predicted: Float32Array, weights?: Uint16Array): Float64Array {
+  const last = (values: Float32Array) => Float32Array.from({ length: values.length / WIDTH }, (_, i) => values[i * WIDTH + K]);
+  const [judged, scores] = [last(truth), last(predicted)];
+  return Float64Array.of(auc(scores, polarityLabels(judged), weights), spearman(scores, judged, weights));
+}
+
+/** R2 of each dimension with every test text counted as often as the bootstrap drew it. */
+function weightedDetermination(truth: Float32Array, predicted: Float32Array, weights: Uint16Array): Float64Array {
+  const found = new Float64Array(K);
+  for (let k = 0; k < K; k++) {
+    let [total, sum, squares, residual] = [0, 0, 0, 0];
+    for (let i = 0; i < weights.length; i++) {
+      const [y, w] = [truth[i * WIDTH + k], weights[i]];
+      total += w;
+      sum += w * y;
+      squares += w * y * y;
+      residual += w * (y - predicted[i * WIDTH + k]) ** 2;
+    }
+    const about = squares - (sum * sum) / total;
+    found[k] = about > 1e-9 ? 1 - residual / about : Number.NaN;
+  }
+  return found;
+}
+
+/** The values and, last, the mean of those that are finite. */
+function withMean(values: Float64Array): Float64Array {
+  return Float64Array.of(...values, mean(values));
+}
+
+function mean(values: Float64Array): number {
+  const finite = values.filter(Number.isFinite);
+  return finite.length ? finite.reduce((a, b) => a + b) / finite.length : Number.NaN;
+}
+
+function rowsOf(y: Float32Array, positions: Int32Array): Float32Array {
+  return select({ n: y.length / WIDTH, d: WIDTH, data: y }, positions).data;
+}
+
+function copyColumns(from: Float32Array, fromWidth: number, fromColumn: number, to: Float32Array, toColumn: number, columns: number, rows: number) {
+  for (let i = 0; i < rows; i++)
+    for (let c = 0; c < columns; c++) to[i * WIDTH + toColumn + c] = from[i * fromWidth + fromColumn + c];
+}
