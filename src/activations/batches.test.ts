@@ -2,20 +2,24 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../random.js';
 import { byLength, cutByCost, cutIntoBatches, padBatch, tokenise } from './batches.js';
 
-const encode = (text: string) => Array.from(text, (c) => c.charCodeAt(0));
+/** One token a character. */
+const letters = {
+  encode: (text: string, { maxLength = Infinity } = {}) =>
+    Int32Array.from({ length: Math.min(text.length, maxLength) }, (_, i) => text.charCodeAt(i)),
+};
 const all = (n: number) => Int32Array.from({ length: n }, (_, i) => i);
 
-test('tokenise cuts long texts and counts them', () => {
-  const tokens = tokenise(['ab', 'abcdef', '', 'abcd'], encode, 4);
-  expect([...tokens.offsets]).toEqual([0, 2, 6, 6, 10]);
-  expect(String.fromCharCode(...tokens.ids)).toBe('ababcdabcd');
-  expect(tokens.truncated).toBe(1);
+test('tokenise cuts long texts and counts them', async () => {
+  const tokens = await tokenise(['ab', 'abcdef', '', 'abcd', 'x'.repeat(500)], letters, 4);
+  expect([...tokens.offsets]).toEqual([0, 2, 6, 6, 10, 14]);
+  expect(String.fromCharCode(...tokens.ids)).toBe('ababcdabcdxxxx');
+  expect(tokens.truncated).toBe(2);
 });
 
-describe('batches', () => {
+describe('batches', async () => {
   const random = new Random(5);
   const texts = Array.from({ length: 700 }, () => 'x'.repeat(1 + random.below(6) + random.below(25)));
-  const tokens = tokenise(texts, encode, 128);
+  const tokens = await tokenise(texts, letters, 128);
   const sorted = byLength(tokens, all(texts.length));
 
   test('the longest texts come first, equal ones in their own order', () => {
@@ -45,8 +49,8 @@ describe('batches', () => {
     expect(cutIntoBatches(tokens, sorted, 3).every((b) => b.length === 1 || texts[b[0]].length * b.length <= 3)).toBe(true);
   });
 
-  test('padding stands on the right', () => {
-    const three = tokenise(['abc', 'de', 'f'], encode, 9);
+  test('padding stands on the right', async () => {
+    const three = await tokenise(['abc', 'de', 'f'], letters, 9);
     const { ids, lengths, length } = padBatch(three, all(3));
     expect([...ids]).toEqual([97, 98, 99, 100, 101, 0, 102, 0, 0]);
     expect([...lengths, length]).toEqual([3, 2, 1, 3]);

@@ -1,4 +1,8 @@
 /** @file Which texts are run together. The plan depends on nothing but token counts, so that a resumed capture repeats it. */
+import { setImmediate as breathe } from 'node:timers/promises';
+import type { Tokenizer } from '../checkpoint/tokenizer.js';
+import { throwIfCancelled } from '../errors.js';
+import type { TokenBatch } from '../model/decoder-session.js';
 
 /** Token ids of many texts, end to end. */
 export interface TokenisedTexts {
@@ -10,29 +14,35 @@ export interface TokenisedTexts {
   truncated: number;
 }
 
-/** Tokenises texts, keeping at most the first `maxTokens` tokens of each. */
-export function tokenise(
-  texts: Iterable<string>,
-  encode: (text: string) => ArrayLike<number>,
+/** Tokenises texts, special tokens included; of a longer text the first `maxTokens` tokens stay. */
+export async function tokenise(
+  texts: readonly string[],
+  tokenizer: Pick<Tokenizer, 'encode'>,
   maxTokens: number,
-): TokenisedTexts {
-  const offsets = [0];
-  let ids = new Int32Array(1024);
-  let used = 0;
+  signal?: AbortSignal,
+): Promise<TokenisedTexts> {
+  const offsets = new Int32Array(texts.length + 1);
+  let ids = new Int32Array(16 * texts.length);
   let truncated = 0;
-  for (const text of texts) {
-    const encoded = encode(text);
-    const length = Math.min(encoded.length, maxTokens);
-    if (encoded.length > maxTokens) truncated++;
-    if (used + length > ids.length) {
-      const larger = new Int32Array(2 * ids.length + length);
+  for (let i = 0; i < texts.length; i++) {
+    if (i % 1024 === 0) {
+      await breathe();
+      throwIfCancelled(signal);
+    }
+    let encoded = tokenizer.encode(texts[i], { maxLength: maxTokens + 1 });
+    if (encoded.length > maxTokens) {
+      encoded = tokenizer.encode(texts[i], { maxLength: maxTokens });
+      truncated++;
+    }
+    offsets[i + 1] = offsets[i] + encoded.length;
+    if (offsets[i + 1] > ids.length) {
+      const larger = new Int32Array(2 * offsets[i + 1]);
       larger.set(ids);
       ids = larger;
     }
-    for (let t = 0; t < length; t++) ids[used++] = encoded[t];
-    offsets.push(used);
+    ids.set(encoded, offsets[i]);
   }
-  return { ids: ids.slice(0, used), offsets: Int32Array.from(offsets), truncated };
+  return { ids: ids.slice(0, offsets[texts.length]), offsets, truncated };
 }
 
 /** Texts by falling token count (the longest first: memory peaks at once, not at the end), ties in their own order. */
@@ -77,10 +87,7 @@ export function cutIntoBatches({ offsets }: TokenisedTexts, texts: Int32Array, b
 }
 
 /** Right-padded ids of some texts, [texts, length] row-major, and their token counts. */
-export function padBatch(
-  { ids, offsets }: TokenisedTexts,
-  texts: Int32Array,
-): { ids: Int32Array; lengths: Int32Array; batch: number; length: number } {
+export function padBatch({ ids, offsets }: TokenisedTexts, texts: Int32Array): TokenBatch {
   const lengths = texts.map((text) => offsets[text + 1] - offsets[text]);
   const length = lengths.reduce((a, b) => Math.max(a, b), 1);
   const padded = new Int32Array(texts.length * length);

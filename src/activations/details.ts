@@ -28,6 +28,10 @@ export const ReadoutTokens = z.object({
 });
 export type ReadoutTokens = z.infer<typeof ReadoutTokens>;
 
+/** What is measured before the first shard is written, and kept beside unfinished work so that the rest agrees with it. */
+export const Calibration = z.object({ sinks: z.array(SinkCalibration), readout: ReadoutTokens.nullable() });
+export type Calibration = z.infer<typeof Calibration>;
+
 export const ActivationDetails = z.object({
   model: z.object({
     name: z.string(),
@@ -54,5 +58,7 @@ export const ActivationDetails = z.object({
   shards: z.array(z.object({ file: z.string().regex(/^[\w.-]+$/), rows: z.number().int().positive(), bytes: z.number().int() })),
   calibration: z.array(SinkCalibration),
   readout: ReadoutTokens.nullable(),
+  /** Seconds of the last run by kind of work; writing goes on beside the others. */
+  work: z.object({ forward: z.number(), pooling: z.number(), readout: z.number(), writing: z.number() }),
 });
 export type ActivationDetails = z.infer<typeof ActivationDetails>;

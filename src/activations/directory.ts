@@ -7,6 +7,7 @@ import type { TensorFile } from '../checkpoint/tensors.js';
 import { MoralscopeError } from '../errors.js';
 import { formatSite } from '../model/site.js';
 import { ACTIVATIONS_FORMAT, ActivationDetails, type ReadoutTokens, type Stored } from './details.js';
+import { readRows } from './rows.js';
 
 export interface ReadoutLogProbs extends ReadoutTokens {
   /** Natural log-probability of every listed token after each text, [rows, tokenIds.length]. */
@@ -98,6 +99,11 @@ export class ActivationDirectory {
   read(layer: number, pooling: Exclude<Stored, 'tokens'>): Promise<Float32Array> {
     this.demand(layer, pooling);
     return this.column(`${this.site(layer)}/${pooling}`, this.hidden);
+  }
+
+  /** The texts, in row order. */
+  texts(): Promise<string[]> {
+    return readRows(this.path);
   }
 
   /** Number of tokens of every row, special tokens included. */

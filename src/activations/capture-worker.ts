@@ -1,0 +1,106 @@
+/** @file The thread that owns the model: batches of token ids come in, pooled rows go out. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { CompiledDecoder } from '../model/compiled-decoder.js';
+import { DecoderSession } from '../model/decoder-session.js';
+import type { CaptureReply, CaptureRequest } from './capture-thread.js';
+import { addProbabilities, logProbs } from './log-probs.js';
+import { type PaddedStates, poolStates, tokenNorms } from './pooling.js';
+
+const { compiled, threads } = workerData as { compiled: CompiledDecoder; threads: number | undefined };
+const port = parentPort!;
+const session = await DecoderSession.open(compiled, { threads });
+const { hidden, vocabulary } = compiled;
+
+/** Logits of the texts that choose the readout's tokens, kept until the choice is made. */
+let held: Float32Array[] = [];
+let probabilities = new Float64Array(compiled.logits ? vocabulary : 0);
+
+port.on('message', async (request: CaptureRequest) => {
+  if (request.kind === 'close') {
+    await session.close();
+    port.close();
+    return;
+  }
+  try {
+    const reply = await answer(request);
+    port.postMessage(reply, transferable(reply));
+  } catch (error) {
+    port.postMessage({ kind: 'error', error } satisfies CaptureReply);
+  }
+});
+
+async function answer(request: Exclude<CaptureRequest, { kind: 'close' }>): Promise<CaptureReply> {
+  switch (request.kind) {
+    case 'norms': {
+      const { residuals } = await session.run(request.batch);
+      return { kind: 'norms', norms: residuals.map((states) => tokenNorms(padded(states, request)).map((n) => n.subarray(1))) };
+    }
+    case 'states':
+      return pool(request);
+    case 'probabilities': {
+      const texts = held.reduce((sum, logits) => sum + logits.length / vocabulary, 0);
+      return { kind: 'probabilities', mean: probabilities.map((p) => p / texts) };
+    }
+    case 'held': {
+      const reply: CaptureReply = {
+        kind: 'held',
+        logProbs: held.map((logits) => logProbs(logits, vocabulary, request.tokenIds)),
+      };
+      held = [];
+      probabilities = new Float64Array();
+      return reply;
+    }
+  }
+}
+
+async function pool(request: Extract<CaptureRequest, { kind: 'states' }>): Promise<CaptureReply> {
+  const { batch, thresholds, poolings, tokens, readout } = request;
+  const started = performance.now();
+  const { residuals, logits } = await session.run(batch);
+  const ran = performance.now();
+  const sites = residuals.map((states, site) => {
+    const given = padded(states, request);
+    return { ...poolStates(given, thresholds[site], poolings), ...(tokens && { tokens: withoutPadding(given) }) };
+  });
+  const pooled = performance.now();
+  let listed: Float32Array | undefined;
+  if (readout === 'hold') {
+    const kept = logits!.slice();
+    held.push(kept);
+    addProbabilities(kept, vocabulary, probabilities);
+  } else if (readout) listed = logProbs(logits!, vocabulary, readout);
+  const read = performance.now();
+  return {
+    kind: 'states',
+    sites,
+    ...(listed && { logProbs: listed }),
+    milliseconds: { forward: ran - started, pooling: pooled - ran, readout: read - pooled },
+  };
+}
+
+function padded(states: Float32Array, { batch }: { batch: { lengths: Int32Array; length: number } }): PaddedStates {
+  return { states, lengths: batch.lengths, padded: batch.length, hidden };
+}
+
+/** The real tokens' states, text after text: [tokens, hidden]. */
+function withoutPadding({ states, lengths, padded }: PaddedStates): Float32Array {
+  const real = new Float32Array(lengths.reduce((a, b) => a + b, 0) * hidden);
+  let to = 0;
+  lengths.forEach((length, text) => {
+    const at = text * padded * hidden;
+    real.set(states.subarray(at, at + length * hidden), to);
+    to += length * hidden;
+  });
+  return real;
+}
+
+function transferable(reply: CaptureReply): ArrayBuffer[] {
+  if (reply.kind !== 'states') return [];
+  const arrays = reply.sites.flatMap(({ pooled, norms, tokens }) => [
+    ...Object.values(pooled),
+    norms,
+    ...(tokens ? [tokens] : []),
+  ]);
+  if (reply.logProbs) arrays.push(reply.logProbs);
+  return arrays.map((array) => array.buffer as ArrayBuffer);
+}

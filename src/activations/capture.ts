@@ -1,0 +1,149 @@
+import { ArtifactDirectory } from '../artifact/directory.js';
+import { sha256 } from '../artifact/files.js';
+import { MoralscopeError } from '../errors.js';
+import { LanguageModel } from '../model/language-model.js';
+import { formatSite, type SitePoint } from '../model/site.js';
+import type { Corpus } from '../moral/corpus.js';
+import type { WorkOptions } from '../progress.js';
+import { Random } from '../random.js';
+import { tokenise } from './batches.js';
+import { CaptureRun } from './capture-run.js';
+import { CaptureThread } from './capture-thread.js';
+import { ACTIVATIONS_FORMAT, ACTIVATIONS_VERSION, type ActivationDetails, type Stored } from './details.js';
+import { ActivationDirectory } from './directory.js';
+import { selectLayers } from './layers.js';
+import { POOLINGS } from './pooling.js';
+import { distinct, writeRows } from './rows.js';
+import { planShards } from './shard-plan.js';
+import { checkTemplate, DEFAULT_TEMPLATE, fillTemplate } from './template.js';
+
+export interface CaptureOptions extends WorkOptions {
+  /** An open model, or a source that `LanguageModel.open` takes. */
+  model: LanguageModel | string;
+  /** What to run through it: a corpus's texts, or plain ones (repeated texts are run once). */
+  corpus?: Corpus | undefined;
+  texts?: readonly string[] | undefined;
+  /** The activation directory. */
+  out: string;
+  /** `all` (default), a list with ranges such as `3,7-12`, or numbers. */
+  layers?: string | readonly number[] | undefined;
+  /** Default: last, content and mean. `tokens` keeps every token's state. */
+  pools?: readonly Stored[] | undefined;
+  /** Default: resid_post. */
+  site?: SitePoint | undefined;
+  /** Text around each action; `{action}` stands for it. Default: `{action} is morally`. */
+  template?: string | undefined;
+  /** Log-probabilities at the template's end. Default: for a corpus; without them no layer above the last one asked for is run. */
+  readout?: boolean | undefined;
+  /** Draws the texts that choose the readout's frequent tokens. Default: 0. */
+  seed?: number | undefined;
+  /** Threads of the model; default: as many as the machine has cores. */
+  threads?: number | undefined;
+}
+
+/** PAPER.md section 2. */
+const MAX_TOKENS = 128;
+
+/**
+ * Runs texts through a model and keeps what its residual stream holds after each block, pooled text by text, and the readout's
+ * log-probabilities. Texts are run once each, by falling length; shards are written while the next texts run, and memory does
+ * not grow with their number. The same call again takes up unfinished work, and returns at once when all is there.
+ * @throws MoralscopeError `misuse` (template, layers, another artifact in `out`), `bad-data` (no texts, an empty one), `locked`,
+ * `disk`, `cancelled`, and what `LanguageModel.open` throws
+ */
+export async function capture(options: CaptureOptions): Promise<ActivationDirectory> {
+  checkTemplate(options.template ?? DEFAULT_TEMPLATE);
+  const { model: source, onProgress, signal } = options;
+  if (typeof source !== 'string') return captureFrom(source, options);
+  const model = await LanguageModel.open(source, { onProgress, signal });
+  try {
+    return await captureFrom(model, options);
+  } finally {
+    await model.close();
+  }
+}
+
+async function captureFrom(model: LanguageModel, options: CaptureOptions): Promise<ActivationDirectory> {
+  const { corpus, seed = 0, site = 'resid_post', template = DEFAULT_TEMPLATE, onProgress, signal } = options;
+  const poolings = [...new Set(options.pools ?? POOLINGS)];
+  const readout = options.readout ?? corpus !== undefined;
+  const layers = selectLayers(options.layers ?? 'all', model.spec.layers);
+  const maxTokens = Math.min(MAX_TOKENS, model.spec.context);
+  const input = corpus?.texts ?? options.texts ?? [];
+  checkTexts(input);
+  const directory = await ArtifactDirectory.open(options.out, {
+    format: ACTIVATIONS_FORMAT,
+    formatVersion: ACTIVATIONS_VERSION,
+    seed,
+    options: { template, site, layers, poolings, readout, maxTokens, precision: 'fp32' },
+    inputs: [
+      { name: 'model', sha256: model.sha256 },
+      { name: corpus ? 'corpus' : 'texts', sha256: corpus?.sha256 ?? sha256(JSON.stringify(input)) },
+    ],
+  });
+  try {
+    if (directory.finished) return await ActivationDirectory.open(directory.path);
+    const rows = distinct(input);
+    await writeRows(directory.path, rows);
+    const texts = rows.texts.map((text) => fillTemplate(template, text));
+    const tokens = await tokenise(texts, model.tokenizer, maxTokens, signal);
+    const sites = layers.map((layer) => ({ layer, point: site }));
+    const layout = {
+      sites: sites.map(formatSite),
+      poolings: poolings.filter((pooling) => pooling !== 'tokens'),
+      tokens: poolings.includes('tokens'),
+      hidden: model.spec.hidden,
+    };
+    const compiled = await model.compile({ sites: layout.sites, logits: readout, onProgress, signal });
+    const thread = CaptureThread.start(compiled, options.threads);
+    try {
+      const run = new CaptureRun(
+        thread,
+        directory,
+        planShards(tokens, layout, readout ? new Random(seed, 'readout sample') : undefined),
+        {
+          sites,
+          tokenizer: model.tokenizer,
+          template,
+          onProgress,
+          signal,
+        },
+      );
+      const { name, family, spec, parameters, sha256 } = model;
+      await directory.finish({
+        model: {
+          name,
+          family,
+          layers: spec.layers,
+          hidden: spec.hidden,
+          vocabulary: spec.vocabulary,
+          parameters,
+          sha256,
+          precision: 'fp32',
+        },
+        corpus: corpus ? { name: corpus.name, authored: corpus.authored, sha256: corpus.sha256 } : null,
+        template,
+        site,
+        layers,
+        poolings,
+        rows: texts.length,
+        tokens: tokens.ids.length,
+        truncated: tokens.truncated,
+        maxTokens,
+        ...(await run.fill()),
+      } satisfies ActivationDetails);
+    } finally {
+      await thread.close();
+    }
+    return await ActivationDirectory.open(directory.path);
+  } finally {
+    await directory.close();
+  }
+}
+
+function checkTexts(texts: readonly string[]): void {
+  if (texts.length === 0)
+    throw new MoralscopeError('bad-data', 'There are no texts to capture.', 'Give a corpus or texts that hold some.');
+  const empty = texts.findIndex((text) => text.trim() === '');
+  if (empty >= 0) throw new MoralscopeError('bad-data', `Text ${empty} (counted from 0) is empty.`, 'Remove it.');
+}

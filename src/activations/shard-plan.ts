@@ -1,0 +1,51 @@
+import type { Random } from '../random.js';
+import { byLength, cutByCost, cutIntoBatches, type TokenisedTexts } from './batches.js';
+import { rowBytes, type ShardLayout } from './shard.js';
+
+/** Texts that choose the readout's frequent tokens. */
+const SAMPLE = 256;
+const SHARD_BYTES = 64 * 2 ** 20;
+/** The sample's states stay in memory until its tokens are chosen. */
+const SAMPLE_BYTES = 512 * 2 ** 20;
+/** Tokens run at once: enough to keep the matrix products busy, unless the tapped states would fill memory. */
+const BATCH_TOKENS = 1024;
+const BATCH_BYTES = 128 * 2 ** 20;
+
+/** Which texts lie in which shard and are run in which batch; the same inputs give the same plan, so a resumed run repeats it. */
+export interface ShardPlan {
+  tokens: TokenisedTexts;
+  layout: ShardLayout;
+  shards: PlannedShard[];
+  /** Size of the first shard where it is the sample that chooses the readout's frequent tokens; else 0. */
+  sample: number;
+  tokensPerBatch: number;
+}
+
+export interface PlannedShard {
+  file: string;
+  rows: Int32Array;
+  batches: Int32Array[];
+}
+
+/** @param random draws the readout's sample; left out, there is none */
+export function planShards(tokens: TokenisedTexts, layout: ShardLayout, random: Random | undefined): ShardPlan {
+  const cost = (text: number) => rowBytes(layout, tokens.offsets[text + 1] - tokens.offsets[text]);
+  const texts = tokens.offsets.length - 1;
+  const order = random?.permutation(texts) ?? Int32Array.from({ length: texts }, (_, text) => text);
+  const [sampled = order.subarray(0, 0)] = random ? cutByCost(order.subarray(0, SAMPLE), cost, SAMPLE_BYTES) : [];
+  const rest = byLength(tokens, order.subarray(sampled.length));
+  const shards = cutByCost(rest, cost, SHARD_BYTES);
+  if (sampled.length > 0) shards.unshift(byLength(tokens, sampled));
+  const tokensPerBatch = Math.min(BATCH_TOKENS, Math.floor(BATCH_BYTES / (4 * layout.sites.length * layout.hidden)));
+  return {
+    tokens,
+    layout,
+    shards: shards.map((rows, i) => ({
+      file: `shard-${String(i).padStart(5, '0')}.safetensors`,
+      rows,
+      batches: cutIntoBatches(tokens, rows, tokensPerBatch),
+    })),
+    sample: sampled.length,
+    tokensPerBatch,
+  };
+}
