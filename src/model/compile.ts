@@ -47,8 +47,12 @@ interface GraphManifest {
  * @throws MoralscopeError `misuse` for a site the model does not have; `unsupported`, `bad-file` for a checkpoint we cannot
  * build; `disk`; `cancelled`
  */
-export async function compileDecoder(checkpoint: Checkpoint, options: CompileOptions = {}): Promise<CompiledDecoder> {
-  const mapping = mapDecoder(checkpoint);
+export async function compileDecoder(
+  checkpoint: Checkpoint,
+  options: CompileOptions = {},
+  /** How to read the checkpoint; default: what its own configuration says. */
+  mapping: DecoderMapping = mapDecoder(checkpoint),
+): Promise<CompiledDecoder> {
   const { spec } = mapping;
   const sites = options.sites?.map((name) => parseSite(name, spec.layers)) ?? sitesOfAllLayers(spec.layers);
   const names = sites.map(formatSite);
