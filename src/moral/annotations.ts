@@ -3,7 +3,7 @@ import { nearestName } from '../nearest.js';
 import { type Database, identifier, literal } from './database.js';
 import { FOUNDATIONS } from './foundation.js';
 import { lineOfRecord, type Source } from './source.js';
-import { actionTextSql } from './text.js';
+import { hasTextSql } from './text.js';
 
 const ACTION = 'action';
 const TAGS = 'rot-moral-foundations';
@@ -49,14 +49,12 @@ function missing({ path, columns }: Source, column: string): MoralscopeError {
 }
 
 /**
- * SQL for the rows the corpus is made of: rot-bad = 0, m = 1, and action, foundations, judgment and agreement not empty.
+ * SQL for the rows the corpus is made of: rot-bad = 0, m = 1, foundations, judgment and agreement not empty, and an action with text.
  * Rows whose rot-bad or m is not a number are let through, for `checkAnnotations` to complain about.
  */
 export function wanted({ agreement, filters }: AnnotationColumns): string {
   const conditions = filters.map(({ column, value }) => `coalesce(${number(column)} = ${value}, ${isPresent(column)})`);
-  return [...conditions, ...[TAGS, JUDGMENT, agreement].map(isPresent), `${actionTextSql(identifier(ACTION))} <> ''`].join(
-    ' AND ',
-  );
+  return [...conditions, ...[TAGS, JUDGMENT, agreement].map(isPresent), hasTextSql(identifier(ACTION))].join(' AND ');
 }
 
 /**

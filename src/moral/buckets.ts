@@ -25,7 +25,7 @@ export function paperBuckets({ rows }: Corpus): PaperBuckets {
   return sortedLevels(buckets);
 }
 
-/** Levels in rising order, so that two tables of the same counts are the same JSON. */
+/** The same with the levels in rising order, so that equal counts are equal JSON. */
 export function sortedLevels(buckets: PaperBuckets): PaperBuckets {
   const sorted = emptyBuckets();
   for (const foundation of FOUNDATIONS)

@@ -9,8 +9,8 @@ import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { nearestName } from '../nearest.js';
 import type { WorkOptions } from '../progress.js';
 import { type AnnotationColumns, annotationColumns, checkAnnotations, wanted } from './annotations.js';
+import { CORPUS_FORMAT, CORPUS_FORMAT_VERSION } from './corpus.js';
 import { Database, identifier, literal } from './database.js';
-import { CORPUS_FORMAT, CORPUS_FORMAT_VERSION } from './format.js';
 import { FOUNDATIONS, POLES } from './foundation.js';
 import { explainedFailure, openSource } from './source.js';
 import { corpusContents } from './stats.js';
@@ -122,16 +122,11 @@ async function build(database: Database, directory: ArtifactDirectory, path: str
   await checkAnnotations(database, source, columns, annotations);
   await database.run(annotationTable(annotations, columns));
 
-  await database.run(`
-    CREATE TABLE texts AS
-    SELECT (row_number() OVER (ORDER BY first) - 1)::INTEGER AS text, action, normalised,
-      CASE md5_number_lower('${seed}/' || normalised) % 10 WHEN 8 THEN 'validation' WHEN 9 THEN 'test' ELSE 'train' END AS split
-    FROM (SELECT normalised, min(annotation) AS first, arg_min(action, annotation) AS action FROM annotations GROUP BY normalised)`);
+  await makeTexts(database, seed);
   report(2);
-
-  await database.run(rowTable());
-  await database.run(`COPY (FROM texts ORDER BY text) TO ${literal(directory.file('texts.parquet'))} ${parquet}`);
-  await database.run(`COPY (FROM rows ORDER BY row) TO ${literal(directory.file('rows.parquet'))} ${parquet}`);
+  await makeRows(database);
+  await database.run(`COPY (FROM texts) TO ${literal(directory.file('texts.parquet'))} ${parquet}`);
+  await database.run(`COPY (FROM rows) TO ${literal(directory.file('rows.parquet'))} ${parquet}`);
   report(3);
 
   const stats = await corpusContents(database);
@@ -139,34 +134,43 @@ async function build(database: Database, directory: ArtifactDirectory, path: str
   return { sha256: await contentHashOf(database), columns: source.columns, assumptions: columns.assumptions, ...stats };
 }
 
-/** Ids are the order in the source. `foundations` is the sorted list of tagged foundations, as indices. */
+/** Ids are the order in the source; bit f of `tags` says that foundation f is tagged. */
 function annotationTable(file: string, columns: AnnotationColumns): string {
+  const tagged = FOUNDATIONS.map(
+    (f, i) => `${1 << i} * contains(${identifier('rot-moral-foundations')}, ${literal(f)})::INTEGER`,
+  );
   return `
     CREATE TABLE annotations AS
-    SELECT annotation, action, ${normalisedTextSql('action')} AS normalised, foundations, judgment, agreement
+    SELECT annotation, action, ${normalisedTextSql('action')} AS normalised, tags, signed
     FROM (
-      SELECT file_row_number::INTEGER AS annotation, ${actionTextSql('action')} AS action,
-        list_sort(list_distinct(list_transform(string_split(${identifier('rot-moral-foundations')}, '|'), lambda tag:
-          list_position([${FOUNDATIONS.map(literal).join(', ')}], tag) - 1))) AS foundations,
-        try_cast(${identifier('action-moral-judgment')} AS DOUBLE) AS judgment,
-        try_cast(${identifier(columns.agreement)} AS DOUBLE) AS agreement
+      SELECT file_row_number::INTEGER AS annotation, ${actionTextSql('action')} AS action, ${tagged.join(' + ')} AS tags,
+        ${identifier('action-moral-judgment')}::DOUBLE * ${identifier(columns.agreement)}::DOUBLE / 8 + 0 AS signed
       FROM read_parquet(${literal(file)}, file_row_number = true)
     )`;
 }
 
-function rowTable(): string {
+/** Tables keep the order of what is put in, so that their rowid serves as text id and row id. */
+async function makeTexts(database: Database, seed: number): Promise<void> {
+  await database.run(`
+    CREATE TABLE ordered_texts AS
+    SELECT arg_min(action, annotation) AS action, normalised,
+      CASE md5_number_lower('${seed}/' || normalised) % 10 WHEN 8 THEN 'validation' WHEN 9 THEN 'test' ELSE 'train' END AS split
+    FROM annotations GROUP BY normalised ORDER BY min(annotation)`);
+  await database.run('CREATE VIEW texts AS SELECT rowid::INTEGER AS text, * FROM ordered_texts');
+}
+
+async function makeRows(database: Database): Promise<void> {
   const slots = POLES.map((pole, slot) => {
-    const value = slot % 2 === 0 ? 'greatest(0, signed)' : 'greatest(0, -signed)';
-    return `(CASE WHEN list_contains(foundations, ${slot >> 1}) THEN ${value} ELSE 0 END)::FLOAT AS m_${pole}`;
+    const tagged = `((tags >> ${slot >> 1}) & 1)`;
+    return `(${tagged} * greatest(0, ${slot % 2 === 0 ? '' : '-'}signed) + 0)::FLOAT AS m_${pole}`;
   });
-  return `
-    CREATE TABLE rows AS
-    SELECT (row_number() OVER (ORDER BY annotation, slot) - 1)::INTEGER AS row, text, annotation, split,
-      [${FOUNDATIONS.map(literal).join(', ')}][slot + 1] AS foundation, signed::FLOAT AS signed, ${slots.join(', ')}
-    FROM (
-      SELECT annotation, text, split, foundations, unnest(foundations) AS slot, judgment * agreement / 8 + 0 AS signed
-      FROM annotations JOIN texts USING (normalised)
-    )`;
+  const foundations = FOUNDATIONS.map((f, i) => `(${i}, ${literal(f)})`).join(', ');
+  await database.run(`
+    CREATE TABLE ordered_rows AS
+    SELECT text, annotation, split, foundation, signed::FLOAT AS signed, ${slots.join(', ')}
+    FROM annotations JOIN texts USING (normalised) JOIN (VALUES ${foundations}) AS f(slot, foundation) ON ((tags >> slot) & 1) = 1
+    ORDER BY annotation, slot`);
+  await database.run('CREATE VIEW rows AS SELECT rowid::INTEGER AS row, * FROM ordered_rows');
 }
 
 /** `contentHash` of the tables `texts` and `rows`, without holding them in memory as objects. */

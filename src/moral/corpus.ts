@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Foundation } from './foundation.js';
 
+/** What a corpus directory says it is, in its manifest. */
+export const CORPUS_FORMAT = 'moralscope.corpus';
+export const CORPUS_FORMAT_VERSION = 1;
+
+/** The splits of the texts, 80/10/10. */
+export const CORPUS_SPLITS = ['train', 'validation', 'test'] as const;
+export type CorpusSplit = (typeof CORPUS_SPLITS)[number];
+
 /**
  * Human (or authored) moral judgments of short action texts, held in columns. The unit of every statistic is the TEXT:
  * an action tagged with k foundations is one text with k rows; the same action judged twice is one text with two annotations.

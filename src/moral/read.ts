@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import { readManifest } from '../artifact/directory.js';
 import { MoralscopeError } from '../errors.js';
-import { type Corpus, contentHash } from './corpus.js';
+import { CORPUS_FORMAT, CORPUS_FORMAT_VERSION, type Corpus, contentHash } from './corpus.js';
 import { Database, literal } from './database.js';
-import { CORPUS_FORMAT, CORPUS_FORMAT_VERSION } from './format.js';
 import { FOUNDATIONS } from './foundation.js';
 
 /**

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { readManifest } from '../artifact/directory.js';
 import { MoralscopeError } from '../errors.js';
-import { addToBucket, emptyBuckets, type PaperBuckets } from './buckets.js';
+import { addToBucket, emptyBuckets, type PaperBuckets, sortedLevels } from './buckets.js';
+import { CORPUS_FORMAT, CORPUS_SPLITS, type CorpusSplit } from './corpus.js';
 import { Database, literal } from './database.js';
-import { CORPUS_FORMAT, CORPUS_SPLITS, type CorpusSplit } from './format.js';
 import { FOUNDATIONS, type Foundation, POLES } from './foundation.js';
 import { normalisedTextSql } from './text.js';
 
@@ -116,7 +116,7 @@ async function cells(database: Database): Promise<PaperBuckets> {
     `SELECT foundation, signed::DOUBLE AS signed, count(*)::INTEGER AS n FROM rows GROUP BY ALL`,
   );
   for (const { foundation, signed, n } of found) addToBucket(buckets, foundation, signed, n);
-  return buckets;
+  return sortedLevels(buckets);
 }
 
 async function multiFoundationShare(database: Database): Promise<number> {

@@ -18,8 +18,13 @@ export function normalisedText(text: string): string {
 
 /** SQL for `actionText` of an SQL expression. */
 export function actionTextSql(action: string): string {
-  const trimmed = `trim(${action}, '${WHITE_SPACE}')`;
-  return `rtrim(CASE WHEN ends_with(${trimmed}, '.') THEN left(${trimmed}, -1) ELSE ${trimmed} END, '${WHITE_SPACE}')`;
+  const begun = `regexp_replace(${action}, '^[${WHITE_SPACE}]+', '')`;
+  return `regexp_replace(${begun}, '[${WHITE_SPACE}]*\\.?[${WHITE_SPACE}]*$', '')`;
+}
+
+/** SQL that is true where an action holds more than white space and full stops. */
+export function hasTextSql(action: string): string {
+  return `regexp_matches(${action}, '[^${WHITE_SPACE}.]')`;
 }
 
 /** SQL for `normalisedText` of an SQL expression. Most texts have nothing to collapse and skip the regular expression. */
