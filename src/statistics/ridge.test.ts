@@ -21,29 +21,32 @@ beforeAll(async () => {
 });
 afterAll(() => matmul.close());
 
-test.each((golden.ridge as Case[]).map((c) => [c.name, c] as const))('%s ridge as scikit-learn on standardised columns', async (_, c) => {
-  const x = Float32Array.from(c.x);
-  const y = Float32Array.from(c.y);
-  const path = await RidgePath.fit(x.slice(0, c.n * c.d), c.n, c.d, matmul);
-  expect(path.size).toBe(Math.min(c.n, c.d));
-  const targets = await path.project(y.slice(0, c.n * c.outputs), c.outputs);
-  const basis = await path.basis(x.slice(c.n * c.d));
-  for (const { lambda, predictions, r2, trainingR2, edf } of c.grid) {
-    const fit = path.solve(lambda, targets);
-    const ours = await path.predict(basis, fit.coefficients, targets);
-    predictions.forEach((value, i) => {
-      expect(ours[i]).toBeCloseTo(value, 4);
-    });
-    const own = determination(y.slice(c.n * c.outputs), ours, c.outputs);
-    r2.forEach((value, i) => {
-      expect(own[i]).toBeCloseTo(value, 4);
-    });
-    trainingR2.forEach((value, i) => {
-      expect(fit.trainingR2[i]).toBeCloseTo(value, 4);
-    });
-    expect(path.edf(lambda)).toBeCloseTo(edf, 3);
-  }
-});
+test.each((golden.ridge as Case[]).map((c) => [c.name, c] as const))(
+  '%s ridge as scikit-learn on standardised columns',
+  async (_, c) => {
+    const x = Float32Array.from(c.x);
+    const y = Float32Array.from(c.y);
+    const path = await RidgePath.fit(x.slice(0, c.n * c.d), c.n, c.d, matmul);
+    expect(path.size).toBe(Math.min(c.n, c.d));
+    const targets = await path.project(y.slice(0, c.n * c.outputs), c.outputs);
+    const basis = await path.basis(x.slice(c.n * c.d));
+    for (const { lambda, predictions, r2, trainingR2, edf } of c.grid) {
+      const fit = path.solve(lambda, targets);
+      const ours = await path.predict(basis, fit.coefficients, targets);
+      predictions.forEach((value, i) => {
+        expect(ours[i]).toBeCloseTo(value, 4);
+      });
+      const own = determination(y.slice(c.n * c.outputs), ours, c.outputs);
+      r2.forEach((value, i) => {
+        expect(own[i]).toBeCloseTo(value, 4);
+      });
+      trainingR2.forEach((value, i) => {
+        expect(fit.trainingR2[i]).toBeCloseTo(value, 4);
+      });
+      expect(path.edf(lambda)).toBeCloseTo(edf, 3);
+    }
+  },
+);
 
 /** Rows of which the first target is linear and the second constant; the other sets' targets are other people's. */
 function data(sets: number) {

@@ -54,7 +54,13 @@ export class RidgePath {
     const train = transform(x);
     const primal = d <= n;
     const size = Math.min(n, d);
-    const gram = await matmul.product(train, train, { m: size, n: size, k: primal ? n : d, transposeA: primal, transposeB: !primal });
+    const gram = await matmul.product(train, train, {
+      m: size,
+      n: size,
+      k: primal ? n : d,
+      transposeA: primal,
+      transposeB: !primal,
+    });
     const t = Tridiagonal.reduce(Float64Array.from(gram), size, { inPlace: true });
     return new RidgePath(n, d, size, transform, train, t, Float32Array.from(t.transposedQ()), matmul);
   }
@@ -83,9 +89,7 @@ export class RidgePath {
   private async coordinates(standardised: Float32Array): Promise<Float32Array> {
     const { n, d, size, transposedQ, matmul } = this;
     const m = standardised.length / d;
-    const rows = this.primal
-      ? standardised
-      : await matmul.product(standardised, this.train, { m, n, k: d, transposeB: true });
+    const rows = this.primal ? standardised : await matmul.product(standardised, this.train, { m, n, k: d, transposeB: true });
     return matmul.product(rows, transposedQ, { m, n: size, k: size, transposeB: true });
   }
 
@@ -181,12 +185,7 @@ function inverseTrace(t: Tridiagonal, lambda: number): number {
  * Coefficient of determination of each column about its own mean over these rows, as sklearn.metrics.r2_score; NaN where the
  * truth is constant. With weights (bootstrap counts) row i counts weights[i] times.
  */
-export function determination(
-  truth: Float32Array,
-  predictions: Float32Array,
-  columns: number,
-  weights?: Weights,
-): Float64Array {
+export function determination(truth: Float32Array, predictions: Float32Array, columns: number, weights?: Weights): Float64Array {
   const rows = truth.length / columns;
   const mean = new Float64Array(columns);
   const residual = new Float64Array(columns);
