@@ -220,7 +220,7 @@ function gemma(vocabulary: GgufVocabulary): TokenizerJson {
     pre_tokenizer: null,
     post_processor: vocabulary.postProcessor(true),
     decoder: sentencePieceDecoder(false),
-    added_tokens: vocabulary.addedTokens(),
+    added_tokens: vocabulary.addedTokens().filter(({ content, id }) => content === tokens[id]),
   };
 }
 

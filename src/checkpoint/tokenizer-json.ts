@@ -66,7 +66,8 @@ function preTokenizerForLibrary(step: Step): Step {
 /** The library's own pattern takes JavaScript's \s, which counts U+FEFF as space and U+0085 as none; its Split does not. */
 function byteLevelForLibrary(step: Step): Step {
   const steps: Step[] = [];
-  if (step.add_prefix_space) steps.push({ type: 'Replace', pattern: { Regex: String.raw`\A(?! )` }, content: ' ' });
+  // A Metaspace whose mark is a space puts one in front, and nothing else.
+  if (step.add_prefix_space) steps.push({ type: 'Metaspace', replacement: ' ', prepend_scheme: 'always' });
   if (step.use_regex ?? true) steps.push(split(GPT2_SPLIT));
   return sequence(...steps, { ...step, add_prefix_space: false, use_regex: false });
 }
@@ -95,6 +96,25 @@ function splitForLibrary(step: Step): Step {
     default:
       return step;
   }
+}
+
+/**
+ * Gives a decoder of bytes the manners of the original: a byte order mark is text like any other, and of bytes that are not UTF-8
+ * each becomes one U+FFFD. The library drops the mark and joins such bytes.
+ */
+export function correctDecoder(decoder: unknown): void {
+  const { config, decoders, text_decoder } = decoder as { config?: Step; decoders?: unknown[]; text_decoder?: unknown };
+  for (const part of decoders ?? []) correctDecoder(part);
+  if (config?.type !== 'ByteFallback' || !text_decoder) return;
+  const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const decode = (bytes: Uint8Array) => {
+    try {
+      return strict.decode(bytes);
+    } catch {
+      return '\ufffd'.repeat(bytes.length);
+    }
+  };
+  Object.assign(decoder as object, { text_decoder: { decode } });
 }
 
 /** A post-processor that puts `before` in front of a text and `after` behind it. */

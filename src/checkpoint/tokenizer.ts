@@ -4,7 +4,7 @@ import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { sha256 } from '../artifact/files.js';
 import { MoralscopeError } from '../errors.js';
-import { forLibrary, type TokenizerJson, template } from './tokenizer-json.js';
+import { correctDecoder, forLibrary, type TokenizerJson } from './tokenizer-json.js';
 
 export interface Tokenizer {
   /**
@@ -48,6 +48,7 @@ export function makeTokenizer(json: TokenizerJson, details: TokenizerDetails, pa
   let around: [number[], number[]];
   try {
     library = new LibraryTokenizer(forLibrary(json), {});
+    correctDecoder(library.decoder);
     around = specialTokensAround(library);
   } catch (cause) {
     throw new MoralscopeError(
@@ -114,13 +115,12 @@ const Config = z.looseObject({
   bos_token: name,
   eos_token: name,
   pad_token: name,
-  add_bos_token: z.boolean().nullish(),
-  add_eos_token: z.boolean().nullish(),
   chat_template: z.union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))]).nullish(),
 });
 
 /**
  * The tokenizer of a model's directory: tokenizer.json, with tokenizer_config.json and chat_template.jinja where they are there.
+ * As in transformers, tokenizer.json alone says which special tokens are added; `add_bos_token` of the configuration is not heard.
  * @throws MoralscopeError `unsupported` without a tokenizer.json, `bad-file` when a file is damaged.
  */
 export async function tokenizerFromDirectory(dir: string): Promise<Tokenizer> {
@@ -135,12 +135,6 @@ export async function tokenizerFromDirectory(dir: string): Promise<Tokenizer> {
   const json = parse(Json, source, path) as TokenizerJson;
   const configPath = join(dir, 'tokenizer_config.json');
   const config = parse(Config, (await readIfPresent(configPath)) ?? '{}', configPath);
-  // As transformers has it: these two, where they are given, stand above the post-processor of tokenizer.json.
-  if (typeof config.add_bos_token === 'boolean' || typeof config.add_eos_token === 'boolean')
-    json.post_processor = template(
-      config.add_bos_token ? config.bos_token : undefined,
-      config.add_eos_token ? config.eos_token : undefined,
-    );
   const inConfig = config.chat_template;
   const named = typeof inConfig === 'string' ? inConfig : inConfig?.find((one) => one.name === 'default')?.template;
   return makeTokenizer(

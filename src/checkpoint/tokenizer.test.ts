@@ -1,0 +1,188 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MoralscopeError } from '../errors.js';
+import { Random } from '../random.js';
+import { openGguf } from './gguf.js';
+import { tokenizerFromGguf } from './gguf-tokenizer.js';
+import { realWeights } from './real-weights.test.support.js';
+import { type Tokenizer, tokenizerFromDirectory } from './tokenizer.js';
+
+interface Golden {
+  texts: string[];
+  /** The small tokenizers were given every how manieth text. */
+  every: number;
+  tokenizers: Record<
+    string,
+    {
+      bos: number | null;
+      eos: number | null;
+      pad: number | null;
+      size: number;
+      ids: number[][];
+      /** By the index of the text, where it is not the text itself. */
+      decoded: Record<string, string>;
+    }
+  >;
+}
+
+const golden = JSON.parse(
+  gunzipSync(await readFile(new URL('../../fixtures/tokenizer.golden.json.gz', import.meta.url))).toString(),
+) as Golden;
+const small = fileURLToPath(new URL('../../fixtures/tokenizers', import.meta.url));
+const smollm2 = await realWeights('smollm2-135m');
+
+async function open(path: string): Promise<Tokenizer> {
+  if (!path.endsWith('.gguf')) return tokenizerFromDirectory(path);
+  const { metadata, tensors } = await openGguf(path);
+  await tensors.close();
+  return tokenizerFromGguf(metadata, path);
+}
+
+function expectSameAsTransformers(tokenizer: Tokenizer, name: string): void {
+  const { texts, every } = golden;
+  const { bos, eos, pad, size, ids, decoded } = golden.tokenizers[name]!;
+  const given = ids.length === texts.length ? texts : texts.filter((_, i) => i % every === 0);
+  expect(given.length).toBe(ids.length);
+  const encoded = given.map((text) => Array.from(tokenizer.encode(text)));
+  const wrong = given.flatMap((text, i) =>
+    String(encoded[i]) === String(ids[i]) ? [] : [{ text, ours: encoded[i], theirs: ids[i] }],
+  );
+  expect(wrong).toEqual([]);
+  const garbled = given.flatMap((text, i) => (tokenizer.decode(ids[i]!) === (decoded[i] ?? text) ? [] : [{ text, ids: ids[i] }]));
+  expect(garbled).toEqual([]);
+  expect(tokenizer).toMatchObject({ vocabularySize: size });
+  expect([tokenizer.bosId ?? null, tokenizer.eosId ?? null, tokenizer.padId ?? null]).toEqual([bos, eos, pad]);
+}
+
+describe('ids and texts are those of transformers', () => {
+  test.each(Object.keys(golden.tokenizers).filter((name) => name !== 'smollm2'))('%s', async (name) => {
+    expectSameAsTransformers(await open(join(small, name)), name);
+  });
+
+  test.skipIf(!smollm2)('SmolLM2, from its GGUF, on 1,000 strings', async () => {
+    const tokenizer = await open(smollm2!.path);
+    expect(golden.tokenizers.smollm2!.ids.length).toBe(1000);
+    expectSameAsTransformers(tokenizer, 'smollm2');
+    expect(tokenizer.chatTemplate).toMatch(/^{% for message in messages %}/);
+    expect(tokenizer.idOf('<|im_end|>')).toBe(2);
+    expect(tokenizer.singleTokenId(' good')).toBe(tokenizer.idOf('Ġgood'));
+    expect(tokenizer.singleTokenId('xylophone')).toBeUndefined();
+  });
+});
+
+describe('a tokenizer', () => {
+  test('leaves special tokens out, and cuts texts without losing them', async () => {
+    const tokenizer = await open(join(small, 'metaspace'));
+    const [bos, eos] = [tokenizer.bosId!, tokenizer.eosId!];
+    const body = Array.from(tokenizer.encode('a good deed', { addSpecialTokens: false }));
+    expect(Array.from(tokenizer.encode('a good deed'))).toEqual([bos, ...body, eos]);
+    expect(Array.from(tokenizer.encode('a good deed', { maxLength: 4 }))).toEqual([bos, ...body.slice(0, 2), eos]);
+    expect(Array.from(tokenizer.encode('a good deed', { addSpecialTokens: false, maxLength: 2 }))).toEqual(body.slice(0, 2));
+    expect(tokenizer.decode([])).toBe('');
+    expect(tokenizer.encode('')).toEqual(Int32Array.of(bos, eos));
+  });
+
+  test('decodes bytes that are no text', async () => {
+    const tokenizer = await open(join(small, 'sentencepiece.gguf'));
+    const bytes = ['<0xE2>', '<0x82>', '<0x41>'].map((piece) => tokenizer.idOf(piece)!);
+    expect(tokenizer.decode(bytes)).toBe('\ufffd\ufffd\ufffd');
+  });
+
+  test('reads the chat template from the configuration or from its own file', async () => {
+    expect((await open(join(small, 'digits'))).chatTemplate).toBe("{{ messages[0]['content'] }}");
+    const copy = join(dir, 'template');
+    await cp(join(small, 'digits'), copy, { recursive: true });
+    await writeFile(join(copy, 'chat_template.jinja'), '{{ bos_token }}');
+    expect((await open(copy)).chatTemplate).toBe('{{ bos_token }}');
+  });
+});
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'tokenizer-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+describe('what cannot be a tokenizer is refused', () => {
+  const sound = { 'general.architecture': 'llama', 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.tokens': ['a', 'b', 'ab'] };
+  const merges = { 'tokenizer.ggml.merges': ['a b'] };
+  const cases: [string, Record<string, unknown>, string, RegExp][] = [
+    ['another kind', { ...sound, 'tokenizer.ggml.model': 't5' }, 'unsupported', /of the kind "t5"/],
+    [
+      'an unknown splitting',
+      { ...sound, ...merges, 'tokenizer.ggml.pre': 'toString' },
+      'unsupported',
+      /pre-tokenizer "toString"/,
+    ],
+    ['no tokens', { 'tokenizer.ggml.model': 'gpt2' }, 'bad-file', /tokens is missing/],
+    [
+      'tokens that are numbers',
+      { ...sound, 'tokenizer.ggml.tokens': Int32Array.of(1) },
+      'bad-file',
+      /tokens is not an array of texts/,
+    ],
+    ['no merges', sound, 'bad-file', /merges is missing/],
+    ['a merge of three', { ...sound, 'tokenizer.ggml.merges': ['a b c'] }, 'bad-file', /holds "a b c"/],
+    [
+      'too few types',
+      { ...sound, ...merges, 'tokenizer.ggml.token_type': Int32Array.of(1) },
+      'bad-file',
+      /token_type has 1 items for 3/,
+    ],
+    [
+      'a special id beyond',
+      { ...sound, ...merges, 'tokenizer.ggml.bos_token_id': 3 },
+      'bad-file',
+      /bos_token_id is 3, but ids run from 0 to 2/,
+    ],
+    ['a flag that is none', { ...sound, ...merges, 'tokenizer.ggml.add_bos_token': 1 }, 'bad-file', /add_bos_token is number/],
+    ['no scores', { ...sound, 'tokenizer.ggml.model': 'llama' }, 'bad-file', /scores is missing/],
+  ];
+  test.each(cases)('%s', (_, metadata, code, message) => {
+    let error: unknown;
+    try {
+      tokenizerFromGguf(metadata, 'model.gguf');
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).toBeInstanceOf(MoralscopeError);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  test.each([
+    ['{', /not JSON/],
+    ['[]', /tokenizer\.json: the whole/],
+    ['{"model": {"type": "BPE"}}', /cannot be used/],
+    ['{"model": {"type": "BPE", "vocab": {}, "merges": []}, "added_tokens": [{"id": -1}]}', /added_tokens\.0/],
+    ['{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "Nonsense"}}', /Nonsense/],
+  ])('tokenizer.json: %s', async (source, message) => {
+    await writeFile(join(dir, 'tokenizer.json'), source);
+    await expect(tokenizerFromDirectory(dir)).rejects.toMatchObject({
+      code: 'bad-file',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  test('a directory without tokenizer.json', async () => {
+    await expect(tokenizerFromDirectory(tmpdir())).rejects.toMatchObject({ code: 'unsupported' });
+  });
+
+  test('500 mutations of a tokenizer.json give a tokenizer or an error of ours', async () => {
+    const source = await readFile(join(small, 'digits', 'tokenizer.json'), 'utf8');
+    const random = new Random(3);
+    for (let i = 0; i < 500; i++) {
+      const at = random.below(i % 2 ? 2000 : source.length);
+      const mutated =
+        i % 3 ? source.slice(0, at) + '"[]{}:,0x '[random.below(10)] + source.slice(at + random.below(3)) : source.slice(0, at);
+      await writeFile(join(dir, 'tokenizer.json'), mutated);
+      const tokenizer = await tokenizerFromDirectory(dir).catch((error: unknown) => {
+        if (!(error instanceof MoralscopeError)) throw error;
+      });
+      tokenizer?.encode('Any text 12 \ud800 will do.');
+    }
+  });
+});
