@@ -4,11 +4,15 @@ fixtures/every-type.golden.json, what the gguf package makes of it.
 Each tensor holds, in turn: blocks quantised from Gaussian numbers where the package can quantise, blocks of random bytes with
 finite scales, and blocks with extreme scales (zero, subnormal, largest, infinite, negative).
 
-gguf 0.19.0, numpy 2.4.6. Usage: python scripts/dequantize_golden.py
+Given SmolLM2's GGUF, it also makes fixtures/smollm2-tensors.golden.json: shape and sha256 of the f32 values of some of its tensors.
+
+gguf 0.19.0, numpy 2.4.6. Usage: python scripts/dequantize_golden.py [path/to/SmolLM2-135M-Instruct.Q4_1.gguf]
 """
 
 import base64
+import hashlib
 import json
+import sys
 from pathlib import Path
 
 import gguf
@@ -99,4 +103,16 @@ def main() -> None:
     (FIXTURES / "every-type.golden.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
+def smollm2(path: str) -> None:
+    golden = {}
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+    for name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.7.attn_k.weight", "blk.29.ffn_down.weight", "output_norm.weight"):
+        values = dequantize(tensors[name].data, tensors[name].tensor_type)
+        sha256 = hashlib.sha256(np.ascontiguousarray(values, dtype="<f4").tobytes()).hexdigest()
+        golden[name] = {"shape": list(values.shape), "dtype": tensors[name].tensor_type.name, "sha256": sha256}
+    (FIXTURES / "smollm2-tensors.golden.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+
 main()
+if len(sys.argv) > 1:
+    smollm2(sys.argv[1])

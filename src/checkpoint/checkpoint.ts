@@ -20,7 +20,7 @@ export interface Checkpoint {
   tensors: TensorFile;
   /** Made at the first call. */
   tokenizer(): Promise<Tokenizer>;
-  /** Of the weight file; of shards, the sha256 of lines `{sha256}  {name}\n` in order of name. Computed once. */
+  /** Of the weight file; of several, the sha256 of lines `{sha256}  {name}\n` in order of name. Computed once. */
   sha256(): Promise<string>;
   /** Number of stored weights; what is tied is counted once. */
   parameters: number;
@@ -28,7 +28,7 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a `.gguf` file, or a directory with config.json, model.safetensors (or model.safetensors.index.json and its shards) and
+ * Opens a `.gguf` file (of a split model the first), or a directory with config.json, model.safetensors (or model.safetensors.index.json and its shards) and
  * tokenizer.json.
  * @throws MoralscopeError `not-found`, `bad-file` (damaged, or no checkpoint), `unsupported`.
  */
@@ -51,7 +51,7 @@ async function openGgufFile(path: string): Promise<Checkpoint> {
       `${path} holds weights without their configuration.`,
       'Give the directory that holds it together with config.json and tokenizer.json.',
     );
-  const { metadata, tensors } = await openGguf(path);
+  const { metadata, tensors, paths } = await openGguf(path);
   const architecture = metadata['general.architecture'];
   if (typeof architecture !== 'string') {
     await tensors.close();
@@ -68,7 +68,7 @@ async function openGgufFile(path: string): Promise<Checkpoint> {
     metadata,
     tensors,
     tokenizer: once(async () => tokenizerFromGguf(metadata, path)),
-    sha256: once(() => sha256File(path)),
+    sha256: once(() => hashFiles(paths)),
     parameters: countParameters(tensors),
     close: () => tensors.close(),
   };

@@ -82,6 +82,35 @@ describe('openGguf', () => {
     await tensors.close();
   });
 
+  test('reads a model in parts', async () => {
+    const part = (no: number, name: string, value: number) =>
+      gguf(
+        {
+          metadata: [
+            ['split.no', no],
+            ['split.count', 2],
+          ],
+          tensors: [[name, [2], 0, 0]],
+        },
+        Buffer.from(Float32Array.of(value, value).buffer),
+      );
+    const path = await save('m-00001-of-00002.gguf', part(0, 't', 1));
+    await expect(openGguf(path)).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('m-00002-of-00002.gguf'),
+    });
+    const second = await save('m-00002-of-00002.gguf', part(1, 'u', 2));
+    const { tensors, paths } = await openGguf(path);
+    expect(paths).toEqual([path, second]);
+    expect([await tensors.read('t'), await tensors.read('u')]).toEqual([Float32Array.of(1, 1), Float32Array.of(2, 2)]);
+    await tensors.close();
+    await save('m-00002-of-00002.gguf', part(1, 't', 2));
+    await expect(openGguf(path)).rejects.toMatchObject({
+      code: 'bad-file',
+      message: expect.stringContaining('tensor t, which an earlier'),
+    });
+  });
+
   test('keeps the key __proto__ a key', async () => {
     const { metadata, tensors } = await openGguf(await save('proto.gguf', gguf({ metadata: [['__proto__', 1]] })));
     await tensors.close();
@@ -113,7 +142,28 @@ describe('a wrong file is refused with its reason', () => {
       /key "a" twice/,
     ],
     ['alignment 3', gguf({ metadata: [['general.alignment', 3]] }), 'bad-file', /general\.alignment = 3/],
-    ['one of several parts', gguf({ metadata: [['split.count', 3]] }), 'unsupported', /one of 3 parts/],
+    [
+      'a part of a model, renamed',
+      gguf({
+        metadata: [
+          ['split.no', 0],
+          ['split.count', 3],
+        ],
+      }),
+      'bad-file',
+      /does not end in -00001-of-00003/,
+    ],
+    [
+      'a later part',
+      gguf({
+        metadata: [
+          ['split.no', 1],
+          ['split.count', 3],
+        ],
+      }),
+      'misuse',
+      /not the first of the 3 parts/,
+    ],
     [
       'a tensor twice',
       gguf(

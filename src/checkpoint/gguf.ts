@@ -9,6 +9,8 @@ export interface GgufFile {
   /** Key/values in the order of the file. Arrays of numbers up to 32 bits and floats are typed arrays; 64-bit integers that f64 cannot hold are bigint. */
   metadata: Record<string, unknown>;
   tensors: TensorFile;
+  /** Of the file, or of all parts of the model. */
+  paths: string[];
 }
 
 /** Metadata of real models stays under 40 MB; what claims more is refused before it fills the memory. */
@@ -51,10 +53,59 @@ const NAME_OF_TYPE: Readonly<Record<number, string>> = {
 };
 
 /**
- * Opens a GGUF file: reads its metadata and where its tensors lie, and checks every length and place against the file's size.
- * @throws MoralscopeError `bad-file` (damaged, or no GGUF), `unsupported` (version 1, big-endian, split files), `not-found`.
+ * Opens a GGUF file: reads its metadata and where its tensors lie, and checks every length and place against the file's size. Of a
+ * model in several files (`name-00001-of-00003.gguf`) the first is given, and all are opened.
+ * @throws MoralscopeError `bad-file` (damaged, or no GGUF), `unsupported` (version 1, big-endian), `not-found`, `misuse` (a later part).
  */
 export async function openGguf(path: string): Promise<GgufFile> {
+  const first = await openPart(path);
+  const parts = [first];
+  try {
+    const count = first.metadata['split.count'] ?? 1;
+    const others = typeof count === 'number' && count > 1 ? partsAfter(first.file, first.metadata['split.no'], count) : [];
+    for (const other of others) {
+      const part = await openPart(other);
+      parts.push(part);
+      for (const [name, entry] of part.entries) {
+        if (first.entries.has(name)) throw part.file.bad(`has the tensor ${name}, which an earlier part has too`);
+        first.entries.set(name, entry);
+      }
+    }
+  } catch (error) {
+    await Promise.all(parts.map((part) => part.file.close()));
+    throw error;
+  }
+  const files = parts.map((part) => part.file);
+  const { version, metadata, entries } = first;
+  return { version, metadata, tensors: new TensorTable(path, entries, files), paths: files.map((file) => file.path) };
+}
+
+/** Paths of the parts of a model that follow the first. */
+function partsAfter(first: BinaryFile, number: unknown, count: number): string[] {
+  const all = (i: number) => `-${String(i).padStart(5, '0')}-of-${String(count).padStart(5, '0')}.gguf`;
+  if (number !== 0)
+    throw new MoralscopeError(
+      'misuse',
+      `${first.path} is not the first of the ${count} parts of a model.`,
+      `Give the one that ends in ${all(1)}.`,
+    );
+  if (!first.path.endsWith(all(1)))
+    throw first.bad(
+      `is the first of ${count} parts, but its name does not end in ${all(1)}`,
+      'Give the parts the names they had.',
+    );
+  const stem = first.path.slice(0, -all(1).length);
+  return Array.from({ length: count - 1 }, (_, i) => stem + all(i + 2));
+}
+
+interface Part {
+  file: BinaryFile;
+  version: number;
+  metadata: Record<string, unknown>;
+  entries: Map<string, TensorEntry>;
+}
+
+async function openPart(path: string): Promise<Part> {
   const file = await BinaryFile.open(path);
   try {
     const head = new Header(file);
@@ -62,8 +113,7 @@ export async function openGguf(path: string): Promise<GgufFile> {
     const tensorCount = await head.count('number of tensors');
     const entryCount = await head.count('number of metadata entries');
     const metadata = await readMetadata(head, entryCount);
-    const entries = await readTensorEntries(head, tensorCount, metadata);
-    return { version, metadata, tensors: new TensorTable(path, entries, [file]) };
+    return { file, version, metadata, entries: await readTensorEntries(head, tensorCount, metadata) };
   } catch (error) {
     await file.close();
     throw error;
@@ -165,13 +215,6 @@ async function readTensorEntries(
   metadata: Record<string, unknown>,
 ): Promise<Map<string, TensorEntry>> {
   const { file } = head;
-  const parts = Number(metadata['split.count'] ?? 1);
-  if (parts > 1)
-    throw new MoralscopeError(
-      'unsupported',
-      `${file.path} is one of ${parts} parts of a split model.`,
-      'Join the parts with `llama-gguf-split --merge`, and give the joined file.',
-    );
   const alignment = metadata['general.alignment'] ?? 32;
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 1 << 20 || !Number.isInteger(Math.log2(alignment)))
     throw file.bad(`has general.alignment = ${String(alignment)}; a power of two up to 2^20 is needed`);
