@@ -37,12 +37,15 @@ export interface CaptureOptions extends WorkOptions {
   readout?: boolean | undefined;
   /** Draws the texts that choose the readout's frequent tokens. Default: 0. */
   seed?: number | undefined;
+  /** Bytes of states in a shard, of which two are in memory at a time. Default: 64 MiB. */
+  shardBytes?: number | undefined;
   /** Threads of the model; default: as many as the machine has cores. */
   threads?: number | undefined;
 }
 
 /** PAPER.md section 2. */
 const MAX_TOKENS = 128;
+const SHARD_BYTES = 64 * 2 ** 20;
 
 /**
  * Runs texts through a model and keeps what its residual stream holds after each block, pooled text by text, and the readout's
@@ -64,80 +67,95 @@ export async function capture(options: CaptureOptions): Promise<ActivationDirect
 }
 
 async function captureFrom(model: LanguageModel, options: CaptureOptions): Promise<ActivationDirectory> {
-  const { corpus, seed = 0, site = 'resid_post', template = DEFAULT_TEMPLATE, onProgress, signal } = options;
-  const poolings = [...new Set(options.pools ?? POOLINGS)];
-  const readout = options.readout ?? corpus !== undefined;
-  const layers = selectLayers(options.layers ?? 'all', model.spec.layers);
-  const maxTokens = Math.min(MAX_TOKENS, model.spec.context);
+  const { corpus, template = DEFAULT_TEMPLATE, site = 'resid_post', seed = 0, shardBytes = SHARD_BYTES } = options;
   const input = corpus?.texts ?? options.texts ?? [];
   checkTexts(input);
+  const settings: Settings = {
+    template,
+    site,
+    layers: selectLayers(options.layers ?? 'all', model.spec.layers),
+    poolings: [...new Set(options.pools ?? POOLINGS)],
+    readout: options.readout ?? corpus !== undefined,
+    maxTokens: Math.min(MAX_TOKENS, model.spec.context),
+    shardBytes,
+    precision: 'fp32',
+  };
   const directory = await ArtifactDirectory.open(options.out, {
     format: ACTIVATIONS_FORMAT,
     formatVersion: ACTIVATIONS_VERSION,
     seed,
-    options: { template, site, layers, poolings, readout, maxTokens, precision: 'fp32' },
+    options: { ...settings },
     inputs: [
       { name: 'model', sha256: model.sha256 },
       { name: corpus ? 'corpus' : 'texts', sha256: corpus?.sha256 ?? sha256(JSON.stringify(input)) },
     ],
   });
   try {
-    if (directory.finished) return await ActivationDirectory.open(directory.path);
-    const rows = distinct(input);
-    await writeRows(directory.path, rows);
-    const texts = rows.texts.map((text) => fillTemplate(template, text));
-    const tokens = await tokenise(texts, model.tokenizer, maxTokens, signal);
-    const sites = layers.map((layer) => ({ layer, point: site }));
-    const layout = {
-      sites: sites.map(formatSite),
-      poolings: poolings.filter((pooling) => pooling !== 'tokens'),
-      tokens: poolings.includes('tokens'),
-      hidden: model.spec.hidden,
-    };
-    const compiled = await model.compile({ sites: layout.sites, logits: readout, onProgress, signal });
-    const thread = CaptureThread.start(compiled, options.threads);
-    try {
-      const run = new CaptureRun(
-        thread,
-        directory,
-        planShards(tokens, layout, readout ? new Random(seed, 'readout sample') : undefined),
-        {
-          sites,
-          tokenizer: model.tokenizer,
-          template,
-          onProgress,
-          signal,
-        },
-      );
-      const { name, family, spec, parameters, sha256 } = model;
-      await directory.finish({
-        model: {
-          name,
-          family,
-          layers: spec.layers,
-          hidden: spec.hidden,
-          vocabulary: spec.vocabulary,
-          parameters,
-          sha256,
-          precision: 'fp32',
-        },
-        corpus: corpus ? { name: corpus.name, authored: corpus.authored, sha256: corpus.sha256 } : null,
-        template,
-        site,
-        layers,
-        poolings,
-        rows: texts.length,
-        tokens: tokens.ids.length,
-        truncated: tokens.truncated,
-        maxTokens,
-        ...(await run.fill()),
-      } satisfies ActivationDetails);
-    } finally {
-      await thread.close();
-    }
-    return await ActivationDirectory.open(directory.path);
+    if (!directory.finished) await directory.finish(await fill(directory, model, settings, input, options));
   } finally {
     await directory.close();
+  }
+  return ActivationDirectory.open(directory.path);
+}
+
+/** What decides the content of the directory, beside model, texts and seed. */
+interface Settings {
+  template: string;
+  site: SitePoint;
+  layers: number[];
+  poolings: Stored[];
+  readout: boolean;
+  maxTokens: number;
+  shardBytes: number;
+  precision: 'fp32';
+}
+
+async function fill(
+  directory: ArtifactDirectory,
+  model: LanguageModel,
+  settings: Settings,
+  input: readonly string[],
+  { corpus, threads, onProgress, signal }: CaptureOptions,
+): Promise<ActivationDetails> {
+  const { template, site, layers, poolings, readout, maxTokens, shardBytes, precision } = settings;
+  const { name, family, parameters, sha256, tokenizer } = model;
+  const { hidden, vocabulary } = model.spec;
+  const work = { onProgress, signal };
+  const rows = distinct(input);
+  await writeRows(directory.path, rows);
+  const texts = rows.texts.map((text) => fillTemplate(template, text));
+  const tokens = await tokenise(texts, tokenizer, maxTokens, signal);
+  const sites = layers.map((layer) => ({ layer, point: site }));
+  const layout = {
+    sites: sites.map(formatSite),
+    poolings: poolings.filter((pooling) => pooling !== 'tokens'),
+    tokens: poolings.includes('tokens'),
+    hidden,
+  };
+  const plan = planShards(
+    tokens,
+    layout,
+    shardBytes,
+    readout ? new Random(directory.identity.seed, 'readout sample') : undefined,
+  );
+  const thread = CaptureThread.start(await model.compile({ sites: layout.sites, logits: readout, ...work }), threads);
+  try {
+    const filled = await new CaptureRun(thread, directory, plan, { sites, tokenizer, template, ...work }).fill();
+    return {
+      model: { name, family, layers: model.spec.layers, hidden, vocabulary, parameters, sha256, precision },
+      corpus: corpus ? { name: corpus.name, authored: corpus.authored, sha256: corpus.sha256 } : null,
+      template,
+      site,
+      layers,
+      poolings,
+      rows: texts.length,
+      tokens: tokens.ids.length,
+      truncated: tokens.truncated,
+      maxTokens,
+      ...filled,
+    };
+  } finally {
+    await thread.close();
   }
 }
 

@@ -4,9 +4,8 @@ import { rowBytes, type ShardLayout } from './shard.js';
 
 /** Texts that choose the readout's frequent tokens. */
 const SAMPLE = 256;
-const SHARD_BYTES = 64 * 2 ** 20;
-/** The sample's states stay in memory until its tokens are chosen. */
-const SAMPLE_BYTES = 512 * 2 ** 20;
+/** The sample is one shard, which stays in memory until its tokens are chosen; it may be this many times as large as others. */
+const SAMPLE_SHARDS = 8;
 /** Tokens run at once: enough to keep the matrix products busy, unless the tapped states would fill memory. */
 const BATCH_TOKENS = 1024;
 const BATCH_BYTES = 128 * 2 ** 20;
@@ -27,14 +26,22 @@ export interface PlannedShard {
   batches: Int32Array[];
 }
 
-/** @param random draws the readout's sample; left out, there is none */
-export function planShards(tokens: TokenisedTexts, layout: ShardLayout, random: Random | undefined): ShardPlan {
+/**
+ * @param shardBytes states a shard holds at most
+ * @param random draws the readout's sample; left out, there is none
+ */
+export function planShards(
+  tokens: TokenisedTexts,
+  layout: ShardLayout,
+  shardBytes: number,
+  random: Random | undefined,
+): ShardPlan {
   const cost = (text: number) => rowBytes(layout, tokens.offsets[text + 1] - tokens.offsets[text]);
   const texts = tokens.offsets.length - 1;
   const order = random?.permutation(texts) ?? Int32Array.from({ length: texts }, (_, text) => text);
-  const [sampled = order.subarray(0, 0)] = random ? cutByCost(order.subarray(0, SAMPLE), cost, SAMPLE_BYTES) : [];
+  const [sampled = order.subarray(0, 0)] = random ? cutByCost(order.subarray(0, SAMPLE), cost, SAMPLE_SHARDS * shardBytes) : [];
   const rest = byLength(tokens, order.subarray(sampled.length));
-  const shards = cutByCost(rest, cost, SHARD_BYTES);
+  const shards = cutByCost(rest, cost, shardBytes);
   if (sampled.length > 0) shards.unshift(byLength(tokens, sampled));
   const tokensPerBatch = Math.min(BATCH_TOKENS, Math.floor(BATCH_BYTES / (4 * layout.sites.length * layout.hidden)));
   return {
