@@ -13,6 +13,7 @@ import { Diagnosis, POOLINGS } from './diagnosis/schema.js';
 import { MoralscopeError } from './errors.js';
 import { LanguageModel } from './model/language-model.js';
 import { buildCorpus } from './moral/build.js';
+import type { Corpus } from './moral/corpus.js';
 import { readCorpus } from './moral/read.js';
 import { diagnosticSample } from './moral/sample.js';
 import type { WorkOptions } from './progress.js';
@@ -50,7 +51,8 @@ export async function study(options: StudyOptions): Promise<Study> {
   const { model: source, out, seed, permutations, bootstraps, ...chosen } = StudyOptions.parse(given);
   const corpusDirectory = existsSync(join(chosen.corpus, 'manifest.json')) ? chosen.corpus : join(out, 'corpus');
   if (corpusDirectory !== chosen.corpus) await buildCorpus({ from: chosen.corpus, out: corpusDirectory, seed, ...work });
-  const corpus = diagnosticSample(await readCorpus(corpusDirectory), seed);
+  const whole = await readCorpus(corpusDirectory);
+  const sample = diagnosticSample(whole, seed);
   const activations = chosen.activations ?? join(out, 'activations');
   if (chosen.activations === undefined) {
     if (source === undefined)
@@ -58,12 +60,13 @@ export async function study(options: StudyOptions): Promise<Study> {
     const model = await LanguageModel.open(source, work);
     try {
       const { layers, template, pool } = chosen;
-      await capture({ model, corpus, out: activations, layers, pools: pool, template, seed, ...work });
+      await capture({ model, corpus: sample, out: activations, layers, pools: pool, template, seed, ...work });
     } finally {
       await model.close();
     }
   }
   const captured = await ActivationDirectory.open(activations);
+  const corpus = captured.details.corpus?.sha256 === whole.sha256 ? inTermsOf(whole, sample) : sample;
   const directory = await ArtifactDirectory.open(out, {
     format: DIAGNOSIS_FORMAT,
     formatVersion: DIAGNOSIS_VERSION,
@@ -87,6 +90,13 @@ export async function study(options: StudyOptions): Promise<Study> {
   } finally {
     await directory.close();
   }
+}
+
+/** The sample's rows with the text ids of the corpus it was drawn from, to be diagnosed on activations of all of that corpus. */
+function inTermsOf(whole: Corpus, sample: Corpus): Corpus {
+  if (sample === whole) return whole;
+  const ids = new Map(whole.texts.map((text, id) => [text, id]));
+  return { ...whole, name: sample.name, rows: { ...sample.rows, text: sample.rows.text.map((text) => ids.get(sample.texts[text])!) } };
 }
 
 /** The five verdicts and the summary, for reading in a terminal. */

@@ -10,7 +10,9 @@ export async function readTexts(path: string): Promise<string[]> {
   try {
     content = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new MoralscopeError('not-found', `${path} cannot be read: ${(cause as Error).message}.`, 'Give a file of texts.', { cause });
+    throw new MoralscopeError('not-found', `${path} cannot be read: ${(cause as Error).message}.`, 'Give a file of texts.', {
+      cause,
+    });
   }
   const lines = content.replace(/^\uFEFF/, '').split(/\r?\n/);
   const texts = path.endsWith('.jsonl') ? lines.map((line, i) => (line.trim() === '' ? '' : textOf(line, path, i + 1))) : lines;
@@ -26,6 +28,10 @@ function textOf(line: string, path: string, number: number): string {
   }
   const text = (row as { text?: unknown } | null)?.text;
   if (typeof text !== 'string')
-    throw new MoralscopeError('bad-file', `${path}, line ${number}: "text" is ${JSON.stringify(text) ?? 'missing'}.`, 'Give every line a "text" string.');
+    throw new MoralscopeError(
+      'bad-file',
+      `${path}, line ${number}: "text" is ${JSON.stringify(text) ?? 'missing'}.`,
+      'Give every line a "text" string.',
+    );
   return text;
 }

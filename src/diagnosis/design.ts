@@ -1,8 +1,7 @@
-import type { Corpus } from '../moral/corpus.js';
 import { POLES } from '../moral/foundation.js';
 import { halvings } from './categorical.js';
 import { type Draw, type DrawCounts, type Draws, drawAll } from './draws.js';
-import { JudgedTexts, type Signed } from './judged-texts.js';
+import type { JudgedTexts, Signed } from './judged-texts.js';
 import { halveTexts, type Split, splitTexts } from './split.js';
 import { type HumanClasses, humanClasses } from './structural.js';
 
@@ -24,7 +23,7 @@ export class Design {
   readonly single: Part & { classes: HumanClasses };
   readonly split: Split;
 
-  private constructor(
+  constructor(
     readonly texts: JudgedTexts,
     readonly counts: DrawCounts,
   ) {
@@ -41,10 +40,6 @@ export class Design {
     const single = part(texts.ofOneFoundation(), 'one foundation', { ...counts, bootstraps: 0 });
     this.single = { ...single, classes: humanClasses(single.texts, single.draws, seed) };
     this.split = splitTexts(texts.length, seed);
-  }
-
-  static of(corpus: Corpus, counts: DrawCounts): Design {
-    return new Design(JudgedTexts.of(corpus), counts);
   }
 }
 

@@ -12,6 +12,7 @@ import type { WorkOptions } from '../progress.js';
 import type { BestReport, BestTask } from './best.js';
 import { Crew } from './crew.js';
 import { Design } from './design.js';
+import { JudgedTexts } from './judged-texts.js';
 import type { LayerResult } from './layer.js';
 import type { LayerTask, TaskResult, WorkerData } from './layer-worker.js';
 import { type Column, maximumP } from './maximum.js';
@@ -52,7 +53,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const counts = { seed, permutations, bootstraps };
   const directory = await ActivationDirectory.open(options.activations);
   requireSameCorpus(directory, corpus);
-  const design = Design.of(corpus, counts);
+  const design = new Design(JudgedTexts.of(corpus), counts);
   if (design.texts.length < FEWEST_TEXTS)
     throw new MoralscopeError(
       'bad-data',

@@ -80,6 +80,11 @@ export class JudgedTexts {
     );
   }
 
+  /** The same texts with other judgments, row by row. */
+  judged(signed: Signed): JudgedTexts {
+    return new JudgedTexts(this.ids, this.foundation, signed, this.annotation, this.start);
+  }
+
   /** The positions whose texts carry one foundation only, as analysis 3 asks. */
   ofOneFoundation(): Int32Array {
     return this.positions((text) => {

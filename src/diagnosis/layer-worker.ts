@@ -5,6 +5,7 @@ import type { Corpus } from '../moral/corpus.js';
 import { type BestReport, type BestTask, reportBest } from './best.js';
 import { serveCrew } from './crew.js';
 import { Design } from './design.js';
+import { JudgedTexts } from './judged-texts.js';
 import type { WordFigures } from './dimensional.js';
 import type { DrawCounts } from './draws.js';
 import { diagnoseLayer, type LayerResult } from './layer.js';
@@ -23,7 +24,7 @@ export type TaskResult = LayerResult | BestReport;
 
 serveCrew<WorkerData, LayerTask, TaskResult>(async ({ activations, corpus, counts, words }) => {
   const directory = await ActivationDirectory.open(activations);
-  const design = Design.of(corpus, counts);
+  const design = new Design(JudgedTexts.of(corpus), counts);
   const matmul = await MatMul.open(1);
   const { ids } = design.texts;
   const tokens = directory.tokens();
