@@ -68,7 +68,7 @@ export async function absentFromSnapshot(snapshot: string, file: string | undefi
       () => false,
     );
   if (file !== undefined) return (await isThere(file)) ? undefined : file;
-  const names = await readdir(snapshot).catch(() => []);
+  const names: string[] = await readdir(snapshot).catch(() => []);
   if (!names.some((name) => TOKENIZERS.test(name))) return 'tokenizer.json';
   const weights = names.includes(INDEX) ? await shards(join(snapshot, INDEX)).catch(() => [INDEX]) : [WEIGHTS];
   for (const name of ['config.json', ...weights]) if (!(await isThere(name))) return name;

@@ -45,7 +45,6 @@ export async function pipDownload(
       { ...process.env, TMPDIR: temporary, TEMP: temporary, TMP: temporary },
       options.signal,
     );
-    throwIfCancelled(options.signal);
     const wheels = (await readdir(directory)).filter((name) => name.endsWith('.whl'));
     if (status === 0 && wheels.length === 1) return join(directory, wheels[0]);
     throw new MoralscopeError('network', `${pip.join(' ')} could not fetch ${requirement}: ${lastWords(output)}.`);
@@ -55,26 +54,40 @@ export async function pipDownload(
   }
 }
 
+/** Runs a command to its end; its status is undefined where it cannot be started or was killed. Throws `cancelled`. */
 async function run(
   [program, ...args]: string[],
   env: NodeJS.ProcessEnv,
   signal: AbortSignal | undefined,
 ): Promise<{ status: number | undefined; output: string }> {
   throwIfCancelled(signal);
-  return new Promise((resolve) => {
-    let output = '';
-    const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, ...(signal && { signal }) });
-    const keep = (text: Buffer) => {
-      output = (output + text.toString()).slice(-10_000);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    child.on('error', (error) => {
-      output += error.message;
-      if (child.pid === undefined) resolve({ status: undefined, output });
-    });
-    child.on('close', (status) => resolve({ status: status ?? undefined, output }));
+  // pip is often a script that starts another process, so it gets a process group, which is stopped as a whole.
+  const group = process.platform !== 'win32';
+  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, detached: group });
+  const stop = () => {
+    try {
+      if (group && child.pid !== undefined) process.kill(-child.pid);
+      else child.kill();
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  signal?.addEventListener('abort', stop);
+  process.once('exit', stop);
+  let output = '';
+  const keep = (text: Buffer) => {
+    output = (output + text.toString()).slice(-10_000);
+  };
+  child.stdout.on('data', keep);
+  child.stderr.on('data', keep);
+  const status = await new Promise<number | undefined>((done) => {
+    child.on('error', () => done(undefined));
+    child.on('close', (code) => done(code ?? undefined));
   });
+  signal?.removeEventListener('abort', stop);
+  process.removeListener('exit', stop);
+  throwIfCancelled(signal);
+  return { status, output };
 }
 
 /** The last ERROR line of pip, with the broken connection that led to it, else its last line; without a full stop. */
