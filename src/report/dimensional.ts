@@ -34,7 +34,7 @@ export function dimensionalSection(diagnosis: Diagnosis): Section {
     title: 'Dimensional: can the ten moral dimensions be read off linearly?',
     body: html`<p class="how">A ridge regression maps each state to its ten moral dimensions; R² is measured on texts it has not seen. <b>Higher is
 better;</b> below zero it is worse than guessing the mean. The floor is the same regression on words alone: a state that does not rise above it
-adds nothing to the words. The ceiling is as far as human judgments of the same text agree. The null permutes the signed judgments.</p>
+adds nothing to the words. The ceiling is as far as repeated judgments of the same text agree. The null permutes the signed judgments.</p>
 ${captioned(
   html`<b>R² on held-out texts, mean over the ten dimensions.</b> Values below ${decimal(LOWEST_R2)} are drawn at the lower edge.`,
   curvePanels(diagnosis, {

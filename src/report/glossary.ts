@@ -4,7 +4,7 @@ import type { Section } from './page.js';
 const TERMS: [string, string][] = [
   [
     'Text, pole, foundation',
-    'A text is one short action. Each of five foundations has two poles, a virtue and a vice, such as care and harm. People judged how strongly a text belongs to a pole, from 0 to 1; a neutral text has 0 on both. Everything here is counted, permuted and resampled by text.',
+    'A text is one short action. Each of five foundations has two poles, a virtue and a vice, such as care and harm. A judgment says how strongly a text belongs to a pole, from 0 to 1; a neutral text has 0 on both. Everything here is counted, permuted and resampled by text.',
   ],
   [
     'Null, chance, grey band',

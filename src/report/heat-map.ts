@@ -15,9 +15,10 @@ export function heatMap(matrix: (number | null)[][], place: string): Markup {
   const pairs = cells.filter((c) => POLES.indexOf(c.row) === (POLES.indexOf(c.column) ^ 1));
   const at = { x: 'column', y: 'row' };
   return draw(`Cosines between the ten prototypes, ${place}`, {
-    width: 456,
+    style: { fontSize: '12px' },
+    width: 466,
     height: 420,
-    marginLeft: 76,
+    marginLeft: 86,
     marginTop: 70,
     marginRight: 30,
     marginBottom: 4,

@@ -42,8 +42,8 @@ export function intervalRows({ label, rows, reference, labelled, width }: Interv
   return draw(`${label}: ${rows.map((r) => `${r.name} ${figureLine(r.figure)}`).join('; ')}`, {
     width,
     height: rowHeight * rows.length + 26,
-    marginLeft: labelled ? 116 : 8,
-    marginRight: labelled ? 92 : 8,
+    marginLeft: labelled ? 122 : 8,
+    marginRight: labelled ? 100 : 8,
     marginTop: 4,
     marginBottom: 22,
     x: { domain: extent(rows, reference), ticks: 5, tickFormat: tickText, label: null, tickSize: 3 },

@@ -2,7 +2,9 @@ import * as Plot from '@observablehq/plot';
 import type { Best, Figure } from '../diagnosis/schema.js';
 import { draw } from './drawing.js';
 import { figureLine, tickText } from './figure-text.js';
-import { html, type Markup, trusted } from './markup.js';
+import { continuousLayerAxis, layerHover } from './layer-axis.js';
+import { html, type Markup } from './markup.js';
+import { bandSwatch, DIAMOND, lineSwatch } from './swatch.js';
 
 /** How a line is drawn; told apart by dash as well as by colour. */
 export const CURVE_STYLES = {
@@ -61,13 +63,6 @@ export function curveDomain(
   }
   const margin = 0.05 * (high - low || 1);
   return [Math.max(floor, low < reference ? low - margin : low), high + margin];
-}
-
-/** At most about eight whole layer numbers. */
-export function layerTicks(layers: number[]): number[] {
-  const step = [1, 2, 5, 10, 20].find((s) => layers.length / s <= 8) ?? 50;
-  const round = layers.filter((l) => l % step === 0);
-  return round.length > 1 ? round : layers.slice(0, 8);
 }
 
 /** Figures that are missing, by reason, as sentences; nothing where all are there. */
@@ -150,13 +145,6 @@ export function layerCurves({ title, curves, reference, domain, best, height }: 
   const heading = html`<h4>${title}</h4>`;
   const note = missingNote(main.points);
   if (main.points.every((p) => p.figure.value === null)) return html`<div class="panel">${heading}${note}</div>`;
-  const hover = layers.map((layer, i) => ({
-    layer,
-    text: [
-      `layer ${layer}`,
-      ...curves.map(({ style, points }) => `${CURVE_STYLES[style].name}: ${figureLine(points[i].figure)}`),
-    ].join('\n'),
-  }));
   const lines = curves
     .map(({ style, points }) => {
       const { stroke, dash, width } = CURVE_STYLES[style];
@@ -174,50 +162,32 @@ export function layerCurves({ title, curves, reference, domain, best, height }: 
     marginRight: 8,
     marginTop: 18,
     marginBottom: 32,
-    x: {
-      domain: [layers[0] - 0.5, layers[layers.length - 1] + 0.5],
-      ticks: layerTicks(layers),
-      tickFormat: (l: number) => String(l),
-      tickSize: 3,
-      label: 'layer',
-      labelAnchor: 'center',
-      labelArrow: 'none',
-    },
+    x: continuousLayerAxis(layers),
     y: { domain, clamp: true, ticks: 5, tickFormat: tickText, tickSize: 3, label: null, grid: true },
     marks: [
       ...bands(main.points),
       Plot.ruleY([reference], { strokeOpacity: 0.6 }),
       ...lines,
       ...(best ? bestMarks(best, layers) : []),
-      Plot.rect(hover, {
-        x1: (h: { layer: number }) => h.layer - 0.5,
-        x2: (h: { layer: number }) => h.layer + 0.5,
-        inset: 0,
-        fill: 'transparent',
-        title: 'text',
-      }),
+      layerHover(layers, (i) =>
+        curves.map(({ style, points }) => `${CURVE_STYLES[style].name}: ${figureLine(points[i].figure)}`),
+      ),
     ],
   });
   return html`<div class="panel">${heading}${picture}${note}</div>`;
 }
 
-const swatch = (inner: string) => trusted(`<svg class="swatch" viewBox="0 0 30 12" aria-hidden="true">${inner}</svg>`);
-
-const DIAMOND = swatch('<path d="M15 1l5 5-5 5-5-5z" style="fill:var(--page);stroke:currentColor;stroke-width:1.5"/>');
-
 /** What the lines, bands and marks of the panels mean; only those that are there. */
 export function curveLegend(panels: Pick<LayerPanel, 'curves' | 'best'>[]): Markup {
   const line = (style: CurveStyle) => {
     const { name, stroke, dash, width } = CURVE_STYLES[style];
-    const path = `<path d="M0 6H30" style="stroke:${stroke};stroke-width:${width};stroke-dasharray:${dash}"/>`;
-    return html`<li>${swatch(path)} ${name}</li>`;
+    return html`<li>${lineSwatch(stroke, width, dash)} ${name}</li>`;
   };
-  const band = (color: string) => swatch(`<rect width="30" height="12" style="fill:${color}"/>`);
   const figures = panels.flatMap((p) => p.curves[0].points.map((point) => point.figure));
   const items = [
     ...(panels[0]?.curves.map((c) => line(c.style)) ?? []),
-    figures.some((f) => f.ci95) && html`<li>${band('var(--interval)')} its 95% interval</li>`,
-    figures.some((f) => f.null) && html`<li>${band('var(--null)')} chance: central 95% of the null</li>`,
+    figures.some((f) => f.ci95) && html`<li>${bandSwatch('var(--interval)')} its 95% interval</li>`,
+    figures.some((f) => f.null) && html`<li>${bandSwatch('var(--null)')} chance: central 95% of the null</li>`,
     panels.some((p) => p.best) && html`<li>${DIAMOND} best layer, chosen on one half of the texts, measured on the other</li>`,
   ];
   return html`<ul class="legend">${items}</ul>`;

@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import type { Figure } from '../diagnosis/schema.js';
 import { draw } from './drawing.js';
 import { decimal, figureLine } from './figure-text.js';
-import { layerTicks } from './layer-curves.js';
+import { layerAxis } from './layer-axis.js';
 import { html, type Markup } from './markup.js';
 
 export interface StripRow {
@@ -57,16 +57,7 @@ export function layerStrip({ title, layers, rows, full, better }: LayerStrip): M
     marginTop: 2,
     marginBottom: 32,
     padding: 0,
-    x: {
-      type: 'band',
-      domain: layers,
-      ticks: layerTicks(layers),
-      tickFormat: (l: number) => String(l),
-      tickSize: 3,
-      label: 'layer',
-      labelArrow: 'none',
-      labelAnchor: 'center',
-    },
+    x: { ...layerAxis(layers), type: 'band', domain: layers },
     y: { type: 'band', domain: rows.map((r) => r.name), tickSize: 0, label: null },
     color: { type: 'identity' },
     opacity: { type: 'identity' },

@@ -19,7 +19,7 @@ ${body}
 
 /** A table that scrolls sideways on a small screen, reachable by keyboard. */
 export function scrollingTable(label: string, head: Part, rows: Part): Markup {
-  return html`<div class="scroll" role="region" aria-label="${label}" tabindex="0"><table>
+  return html`<div class="scroll" role="group" aria-label="${label}" tabindex="0"><table>
 <thead><tr>${head}</tr></thead>
 <tbody>${rows}</tbody>
 </table></div>`;

@@ -2,13 +2,14 @@ import * as Plot from '@observablehq/plot';
 import type { Diagnosis } from '../diagnosis/schema.js';
 import { POLES } from '../moral/foundation.js';
 import { draw } from './drawing.js';
-import { html, type Markup, trusted } from './markup.js';
+import { html, type Markup } from './markup.js';
+import { CIRCLE, TRIANGLE } from './swatch.js';
 
 const WIDTH = 440;
 const HIGHEST = 340;
-const MARGIN_X = 80;
+const MARGIN_X = 88;
 const MARGIN_Y = 24;
-const LINE = 12;
+const LINE = 14;
 
 type Point = Diagnosis['map']['points'][number];
 interface Label extends Point {
@@ -27,7 +28,7 @@ function placeLabels(points: Point[], pixelsPerUnit: number): Label[] {
   for (const p of [...points].sort((a, b) => b.y - a.y || a.x - b.x)) {
     const other = partner(points, p);
     const side = other && other.x > p.x ? -1 : 1;
-    const wide = 6.2 * p.pole.length;
+    const wide = 7 * p.pole.length;
     const left = p.x * pixelsPerUnit + (side < 0 ? -wide - 8 : 8);
     let top = -p.y * pixelsPerUnit;
     const start = top;
@@ -70,6 +71,7 @@ export function prototypeMap(points: Point[], place: string): Markup {
         }),
       );
   const picture = draw(`Map of the prototypes, ${place}`, {
+    style: { fontSize: '12px' },
     width: WIDTH,
     height: 2 * halfY * scale + 2 * MARGIN_Y,
     marginLeft: MARGIN_X,
@@ -97,9 +99,6 @@ export function prototypeMap(points: Point[], place: string): Markup {
       ...label(1),
     ],
   });
-  const mark = (shape: string) => trusted(`<svg class="swatch" viewBox="0 0 30 12" aria-hidden="true">${shape}</svg>`);
   return html`${picture}
-<ul class="legend"><li>${mark('<circle cx="15" cy="6" r="5" style="fill:var(--value)"/>')} virtue</li>
-<li>${mark('<path d="M15 1l5.5 9.5h-11z" style="fill:var(--page);stroke:var(--second);stroke-width:2"/>')} vice</li>
-<li>line: the two poles of a foundation</li></ul>`;
+<ul class="legend"><li>${CIRCLE} virtue</li><li>${TRIANGLE} vice</li><li>line: the two poles of a foundation</li></ul>`;
 }

@@ -35,6 +35,10 @@ function inventFigure(random: Random, mean: number, width: number, nullHalf: num
     }),
   };
 }
+function withoutInterval(...invent: Parameters<typeof inventFigure>): Figure {
+  const { ci95: _, ...figure } = inventFigure(...invent);
+  return figure;
+}
 const bare = (value: number): Figure => ({ value });
 const labels = (make: (i: number) => Figure) => ({ foundation: make(0), polarity: make(1), both: make(2) });
 const record = <K extends string, T>(keys: readonly K[], make: (key: K, i: number) => T) =>
@@ -65,10 +69,10 @@ function inventAnalyses(random: Random, pooling: Pooling, depth: number): LayerD
       perPole: record(POLES, (_, i) => ({ detection: cell(0.3 + 0.02 * i), gradient: cell(0.05 + 0.04 * (i % 5)) })),
     },
     structural: {
-      ari: labels((i) => inventFigure(random, 0.03 + 0.05 * i * strength, 0.02, 0.02)),
-      ariWithoutNoise: labels((i) => inventFigure(random, 0.08 + 0.1 * i * strength, 0.03, 0.03)),
-      ami: labels((i) => inventFigure(random, 0.05 + 0.06 * i * strength, 0.02, 0.02)),
-      kmeansAmi: labels((i) => inventFigure(random, 0.1 + 0.08 * i * strength, 0.02, 0.02)),
+      ari: labels((i) => withoutInterval(random, 0.03 + 0.05 * i * strength, 0.02, 0.02)),
+      ariWithoutNoise: labels((i) => withoutInterval(random, 0.08 + 0.1 * i * strength, 0.03, 0.03)),
+      ami: labels((i) => withoutInterval(random, 0.05 + 0.06 * i * strength, 0.02, 0.02)),
+      kmeansAmi: labels((i) => withoutInterval(random, 0.1 + 0.08 * i * strength, 0.02, 0.02)),
       noise: bare(0.55 + 0.35 * random.uniform()),
       clusters: 2 + random.below(7),
       components: 40 + random.below(80),
@@ -101,16 +105,16 @@ function inventPooling(random: Random, pooling: Pooling, layers: number): Poolin
       },
       anisotropy: { raw: pooling === 'mean' ? 0.5 + 0.49 * deep : 0.7 + 0.2 * deep, centred: 0.002 * random.normal() },
       ...inventAnalyses(random, pooling, depth),
-      knows: inventFigure(random, 0.6 + 0.25 * depth, 0.03, 0.05),
+      knows: { ...inventFigure(random, 0.6 + 0.25 * depth, 0.03, 0.05), null: { mean: 0.5, q025: 0.46, q975: 0.54 } },
       lengthRegressed: inventAnalyses(random, pooling, depth),
     };
   });
   const at = Math.round(0.72 * (layers - 1));
   return {
     best: {
-      categorical: best(at, { ...all[at].categorical.mean, ci95: [-0.5, -0.2] }),
+      categorical: best(at, all[at].categorical.mean),
       gradient: best(at, all[at].gradient.gradient),
-      structural: best(Math.max(0, at - 3), bare(0.08)),
+      structural: best(Math.max(0, at - 3), inventFigure(random, 0.08, 0.02, 0.02)),
       dimensional: best(at, all[at].dimensional.r2),
     },
     layers: all,
@@ -124,7 +128,7 @@ function verdict(
   outcome: Verdict['outcome'],
   words: string,
 ): Verdict {
-  return { analysis, ...place, figure, outcome, text: `${figureLine(figure)} at layer ${place.layer}: ${words}.` };
+  return { analysis, ...place, figure, outcome, text: `${figureLine(figure)}: ${words}.` };
 }
 
 function inventDiagnosis(seed = 1, layers = 30, poolings: readonly Pooling[] = POOLINGS): Diagnosis {
@@ -320,9 +324,12 @@ describe('a report', () => {
 
   test('says what the corpus is', () => {
     expect(text('.notice')).toContain('Authored, not human judgments');
+    for (const e of document.querySelectorAll('th, figcaption, p.how, dd, h2'))
+      expect(e.textContent).not.toMatch(/human|people/i);
     const judged = renderReport({ ...diagnosis, corpus: { ...diagnosis.corpus, authored: false } });
     expect(parseHTML(judged).document.querySelector('.notice')).toBeNull();
     expect(judged).not.toMatch(/authored/i);
+    expect(judged).toContain('human judgment</th>');
   });
 
   test('shows the summary and the five verdicts with value, interval, null and outcome', () => {

@@ -2,16 +2,19 @@ import * as Plot from '@observablehq/plot';
 import type { Diagnosis, LayerDiagnosis, Pooling } from '../diagnosis/schema.js';
 import { draw } from './drawing.js';
 import { decimal, tickText } from './figure-text.js';
-import { layerTicks } from './layer-curves.js';
-import { html, type Markup, trusted } from './markup.js';
+import { continuousLayerAxis, layerHover } from './layer-axis.js';
+import { html, type Markup } from './markup.js';
 import { captioned, type Section } from './page.js';
 import { POOLING_NAMES, poolingsOf } from './pooling-panels.js';
+import { lineSwatch } from './swatch.js';
 
 const STYLES: Record<Pooling, { stroke: string; dash: string }> = {
   last: { stroke: 'var(--value)', dash: 'none' },
   content: { stroke: 'var(--third)', dash: '2 2' },
   mean: { stroke: 'var(--second)', dash: '6 3' },
 };
+
+const RATIOS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
 
 interface LinePanel {
   title: string;
@@ -23,16 +26,6 @@ interface LinePanel {
 
 function linePanel({ title, lines, y, reference }: LinePanel): Markup {
   const layers = lines[0].points.map((p) => p.layer);
-  const hover = layers.map((layer, i) => ({
-    layer,
-    text: [
-      `layer ${layer}`,
-      ...lines.map(({ name, points }) => {
-        const value = points[i]?.value ?? null;
-        return `${name}: ${value === null ? 'empty' : decimal(value)}`;
-      }),
-    ].join('\n'),
-  }));
   const picture = draw(`${title}, by layer`, {
     width: 320,
     height: 172,
@@ -40,15 +33,7 @@ function linePanel({ title, lines, y, reference }: LinePanel): Markup {
     marginRight: 8,
     marginTop: 10,
     marginBottom: 32,
-    x: {
-      domain: [layers[0] - 0.5, layers[layers.length - 1] + 0.5],
-      ticks: layerTicks(layers),
-      tickFormat: (l: number) => String(l),
-      tickSize: 3,
-      label: 'layer',
-      labelAnchor: 'center',
-      labelArrow: 'none',
-    },
+    x: continuousLayerAxis(layers),
     y: { label: null, grid: true, ticks: 5, tickFormat: tickText, tickSize: 3, ...y },
     marks: [
       Plot.ruleY([reference], { strokeOpacity: 0.6 }),
@@ -56,13 +41,12 @@ function linePanel({ title, lines, y, reference }: LinePanel): Markup {
         Plot.lineY(points, { x: 'layer', y: 'value', stroke, strokeDasharray: dash, strokeWidth: 2 }),
         Plot.dot(points, { x: 'layer', y: 'value', fill: stroke, r: points.length === 1 ? 3 : 1.5 }),
       ]),
-      Plot.rect(hover, {
-        x1: (h: { layer: number }) => h.layer - 0.5,
-        x2: (h: { layer: number }) => h.layer + 0.5,
-        inset: 0,
-        fill: 'transparent',
-        title: 'text',
-      }),
+      layerHover(layers, (i) =>
+        lines.map(({ name, points }) => {
+          const value = points[i]?.value ?? null;
+          return `${name}: ${value === null ? 'empty' : decimal(value)}`;
+        }),
+      ),
     ],
   });
   return html`<div class="panel"><h4>${title}</h4>${picture}</div>`;
@@ -82,8 +66,7 @@ export function sinkSection(diagnosis: Diagnosis): Section {
   const known = ratios.flatMap((r) => (r.value === null ? [] : [r.value]));
   const legend = html`<ul class="legend">${poolings.map(([pooling]) => {
     const { stroke, dash } = STYLES[pooling];
-    const line = `<svg class="swatch" viewBox="0 0 30 12" aria-hidden="true"><path d="M0 6H30" style="stroke:${stroke};stroke-width:2;stroke-dasharray:${dash}"/></svg>`;
-    return html`<li>${trusted(line)} ${POOLING_NAMES[pooling]}</li>`;
+    return html`<li>${lineSwatch(stroke, 2, dash)} ${POOLING_NAMES[pooling]}</li>`;
   })}</ul>`;
   return {
     id: 'sink',
@@ -108,7 +91,7 @@ variance of the pooled states. The cosines are means over random pairs of texts:
                 y: {
                   type: 'log',
                   domain: [Math.min(1, ...known), Math.max(10, ...known) * 1.1],
-                  ticks: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000],
+                  ticks: RATIOS.filter((r) => r <= Math.max(10, ...known)),
                   tickFormat: (v: number) => `${v}×`,
                 },
                 reference: 1,

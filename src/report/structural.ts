@@ -18,8 +18,8 @@ function table(structural: Structural): Markup {
     LABELS.map((label): [string, string, Figure] => [name, label, structural[measure][label]]),
   );
   return scrollingTable(
-    'Agreement of clusters with human classes',
-    html`<th scope="col">measure</th><th scope="col">human classes</th><th scope="col">agreement</th>${AGAINST_HEADERS}`,
+    'Agreement of clusters with moral classes',
+    html`<th scope="col">measure</th><th scope="col">classes</th><th scope="col">agreement</th>${AGAINST_HEADERS}`,
     rows.map(
       ([name, label, figure]) =>
         html`<tr><th scope="row">${name}</th><td>${label}</td>${figureCell(figure)}${againstCells(figure)}</tr>\n`,
@@ -27,7 +27,7 @@ function table(structural: Structural): Markup {
   );
 }
 
-/** Analysis 3: do clusters of states match human classes (PAPER.md section 3.3). */
+/** Analysis 3: do clusters of states match the classes of judgment (PAPER.md section 3.3). */
 export function structuralSection(diagnosis: Diagnosis): Section {
   const detail = verdictLayer(diagnosis, 'structural');
   const found = detail?.analyses.structural;
@@ -36,7 +36,7 @@ export function structuralSection(diagnosis: Diagnosis): Section {
     name: 'Structural',
     title: 'Structural: do texts fall into moral groups by themselves?',
     body: html`<p class="how">States are reduced by PCA and clustered by density (HDBSCAN), without any labels; then the clusters are compared with the
-human classes. The adjusted Rand index is 1 where they agree and 0 where they agree as chance would have it. <b>Higher is better</b>, but read
+classes that the judgments make. The adjusted Rand index is 1 where they agree and 0 where they agree as chance would have it. <b>Higher is better</b>, but read
 it beside the noise: points left in no cluster count as a class of their own here. The null
 shuffles virtue, vice and neutral among the texts of a foundation, and for the foundations the foundations among all texts.</p>
 ${captioned(
@@ -62,7 +62,7 @@ ${captioned(
 )}
 ${captioned(
   html`<b>Other measures of the same agreement.</b> ARI*: noise points dropped, as the paper does.
-AMI: adjusted mutual information. k-means: AMI of clusters by k-means, which is given the number of human classes.`,
+AMI: adjusted mutual information. k-means: AMI of clusters by k-means, which is given the number of classes.`,
   stripPanels(diagnosis, 'Agreement', 'higher', (a) =>
     MEASURES.slice(1).flatMap(([measure, name]) =>
       LABELS.map((label): [string, Figure] => [`${name} ${label}`, a.structural[measure][label]]),

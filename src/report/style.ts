@@ -42,7 +42,8 @@ figcaption b { color: var(--ink); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 18px 32px; align-items: start; }
 .panel { min-width: 0; }
 .panel .legend { display: block; }
-.grid + .grid { margin-top: 18px; }
+.against span { white-space: nowrap; }
+.grid + .grid, .legend + .grid { margin-top: 18px; }
 .plot { display: block; width: 100%; height: auto; overflow: visible; font-family: inherit; font-size: 10.5px; --plot-background: var(--page); }
 .plot text { white-space: pre; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2em 1.3em; padding: 0; margin: .6em 0 0; font-size: .82rem; color: var(--soft); }
@@ -68,6 +69,7 @@ thead th { font-size: .78rem; color: var(--soft); font-weight: 600; vertical-ali
 tbody th { font-weight: 600; }
 td small { color: var(--soft); white-space: nowrap; }
 td.number { white-space: nowrap; }
+td.number > span:first-child { display: inline-block; min-width: 2.6em; }
 td.none { max-width: 22em; }
 td.action { min-width: 16em; width: 100%; }
 .bar { display: inline-block; position: relative; width: 72px; height: 9px; background: var(--track); margin-left: .5em; }
@@ -85,20 +87,26 @@ summary { cursor: pointer; }
 @media (max-width: 760px) {
   main { padding: 20px 16px 60px; }
   .verdict { grid-template-columns: 1fr; gap: 6px; }
+  th.measure, th.pole { min-width: 0; }
+  td.action { min-width: 9em; }
+  .bar { display: none; }
   dl.glossary { grid-template-columns: 1fr; gap: .1em; }
   dl.glossary dd { margin-bottom: .7em; }
 }
 @media print {
   @page { margin: 14mm; }
-  body { font-size: 10pt; background: none; }
+  body { font-size: 9.5pt; line-height: 1.4; background: none; }
   main { max-width: none; padding: 0; }
+  section { margin-top: 20px; padding-top: 14px; }
+  .verdict { padding: 7px 0; }
+  .summary { font-size: 1.1rem; }
   nav { display: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, .panel, tr { break-inside: avoid; }
   h2, h3, h4, figcaption { break-after: avoid; }
   .grid { grid-template-columns: repeat(3, 1fr); }
   .pair { grid-template-columns: repeat(2, 1fr); }
-  .verdict { grid-template-columns: 11em 15em 1fr; }
+  .verdict { grid-template-columns: 11em 19em 1fr; gap: 2px 18px; }
   .scroll { overflow: visible; }
   a { color: inherit; text-decoration: none; }
 }

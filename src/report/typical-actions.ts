@@ -14,32 +14,31 @@ function bar(value: number, start: -1 | 0): Markup {
   return trusted(`<span class="${kind}" aria-hidden="true"><i style="left:${left}%;width:${right - left}%"></i></span>`);
 }
 
-function table(title: string, actions: Action[]): Markup {
+function table(title: string, actions: Action[], judgment: string): Markup {
   const heading = html`<h3>${title}</h3>`;
   if (actions.length === 0) return html`${heading}<p class="none">Empty: no action has both a judgment and a prototype.</p>`;
   return html`${heading}
 ${scrollingTable(
   title,
-  html`<th scope="col" class="pole">pole</th><th scope="col">action</th><th scope="col" class="measure">model, cosine</th><th scope="col" class="measure">human judgment</th>`,
+  html`<th scope="col" class="pole">pole</th><th scope="col">action</th><th scope="col" class="measure">model, cosine</th><th scope="col" class="measure">${judgment}</th>`,
   actions.map(
     ({ text, pole, human, model }) =>
-      html`<tr><td>${pole}</td><td class="action">${text}</td><td class="number">${decimal(model)}${bar(model, -1)}</td><td class="number">${decimal(
-        human,
-      )}${bar(human, 0)}</td></tr>\n`,
+      html`<tr><td>${pole}</td><td class="action">${text}</td><td class="number"><span>${decimal(model)}</span>${bar(model, -1)}</td><td class="number"><span>${decimal(human)}</span>${bar(human, 0)}</td></tr>\n`,
   ),
 )}`;
 }
 
-/** The actions nearest to and farthest from their pole's prototype, beside how people judged them. */
-export function typicalSection({ typical }: Diagnosis): Section {
+/** The actions nearest to and farthest from their pole's prototype, beside how they were judged. */
+export function typicalSection({ typical, corpus }: Diagnosis): Section {
+  const judgment = corpus.authored ? 'authored judgment' : 'human judgment';
   return {
     id: 'typical',
     name: 'Actions',
     title: 'Most and least typical actions',
     body: html`<p class="how">Measured on the ${POOLING_NAMES[typical.pooling]} at layer ${typical.layer}. For each action the cosine of its state with its pole’s prototype (the action
-itself left out), beside the human judgment on that pole, from 0 to 1. Where the model follows judgment, the
+itself left out), beside the ${judgment} on that pole, from 0 to 1. Where the model follows judgment, the
 first table holds stronger judgments than the second.</p>
-${table('Most typical for the model', typical.most)}
-${table('Least typical for the model', typical.least)}`,
+${table('Most typical for the model', typical.most, judgment)}
+${table('Least typical for the model', typical.least, judgment)}`,
   };
 }

@@ -13,14 +13,14 @@ const ABOUT: Record<Verdict['analysis'], { title: string; question: string; stat
   },
   gradient: {
     title: 'Gradient',
-    question: 'Do states follow how strongly people judge?',
-    statistic: 'rank correlation with human judgment; higher is better',
+    question: 'Do states follow how strong the judgment is?',
+    statistic: 'rank correlation with judgment; higher is better',
     reference: 0,
   },
   structural: {
     title: 'Structural',
     question: 'Do texts fall into moral groups by themselves?',
-    statistic: 'agreement of clusters with human classes; higher is better',
+    statistic: 'agreement of clusters with virtue, vice and neutral; higher is better',
     reference: 0,
   },
   dimensional: {
@@ -60,7 +60,7 @@ function verdictCard(verdict: Verdict): Markup {
       ? html`<p class="none">empty: ${figure.why ?? 'no reason given'}</p>`
       : html`<p class="big">${valueText(figure)}${interval && html` <small>${interval}</small>`}</p>
 ${intervalRows({ label: title, rows: [{ name: statistic, figure, hollow: outcome === 'chance' }], reference, labelled: false, width: 280 })}
-<p class="against">${against.join(' · ')}</p>`
+<p class="against">${against.map((t, i) => html`${i > 0 && ' · '}<span>${t}</span>`)}</p>`
   }</div>
 <div><p class="outcome">${OUTCOMES[outcome]}</p><p class="told">${verdict.text}</p><p class="how">${statistic}${place(verdict) && ` · ${place(verdict)}`}</p></div>
 </li>`;
