@@ -153,6 +153,17 @@ describe('balance', () => {
     }
   });
 
+  test('neither a small initial nor a full stop tells the polarity', () => {
+    for (const style of [/^\p{Ll}/u, /\.$/]) {
+      const shares = [1, -1, 0].map((sign) => {
+        const list = actions.filter(({ judgment }) => Math.sign(judgment) === sign);
+        return list.filter(({ text }) => style.test(text)).length / list.length;
+      });
+      expect(Math.min(...shares), String(style)).toBeGreaterThan(0.1);
+      expect(Math.max(...shares) - Math.min(...shares), String(style)).toBeLessThan(0.07);
+    }
+  });
+
   test('every area has as many virtues as vices, and neutrals beside them', () => {
     for (const area of new Set(actions.map((action) => action.area))) {
       const here = actions.filter((action) => action.area === area);
