@@ -59,7 +59,9 @@ export class CaptureThread {
   }
 
   static start(compiled: CompiledDecoder, threads: number | undefined): CaptureThread {
-    return new CaptureThread(new Worker(new URL('./capture-worker.js', import.meta.url), { workerData: { compiled, threads } }));
+    // Flags of the process, such as --input-type of a script given on the command line, do not suit the worker.
+    const options = { workerData: { compiled, threads }, execArgv: [] };
+    return new CaptureThread(new Worker(new URL('./capture-worker.js', import.meta.url), options));
   }
 
   request<K extends Exclude<CaptureRequest['kind'], 'close'>>(request: Extract<CaptureRequest, { kind: K }>): Promise<Reply<K>> {
