@@ -1,18 +1,18 @@
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { z } from 'zod';
 import { MoralscopeError } from '../errors.js';
-import { diskError, sha256, writeFileAtomic } from './files.js';
+import { diskError, isTemporary, sha256, writeFileAtomic } from './files.js';
+import { FileLock } from './lock.js';
 import { Manifest, machine, TOOL } from './manifest.js';
 
-export interface ArtifactIdentity {
-  /** e.g. `moralscope.corpus`, `moralscope.activations`. */
-  format: string;
-  formatVersion: number;
-  seed: number;
-  options: Record<string, unknown>;
-  inputs: { name: string; sha256: string }[];
-}
+/** Says of unfinished work which artifact it is to become. */
+const BEGUN = '.begun.json';
+
+const Identity = Manifest.pick({ format: true, formatVersion: true, seed: true, options: true, inputs: true });
+
+/** What decides the content of an artifact; `format` is e.g. `moralscope.corpus`. */
+export type ArtifactIdentity = z.infer<typeof Identity>;
 
 /**
  * A directory that is being made or is whole. While it is open no other process may open it. Its `manifest.json` is written
@@ -26,7 +26,7 @@ export class ArtifactDirectory {
     readonly identity: ArtifactIdentity,
     /** The manifest, when the directory already holds exactly this artifact. */
     readonly finished: Manifest | undefined,
-    private readonly lockPath: string,
+    private readonly lock: FileLock,
   ) {}
 
   /**
@@ -35,32 +35,28 @@ export class ArtifactDirectory {
    */
   static async open(path: string, identity: ArtifactIdentity): Promise<ArtifactDirectory> {
     const dir = resolve(path);
-    const lockPath = join(dir, '.lock');
     try {
       await mkdir(dir, { recursive: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST')
-        throw new MoralscopeError('misuse', `${dir} is a file, not a directory.`, 'Choose another --out.', { cause: error });
+      if (['EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        throw new MoralscopeError('misuse', `${dir} is a file or lies in one.`, 'Choose another --out.', { cause: error });
       throw diskError(error, dir);
     }
-    await lock(lockPath, dir);
+    const lock = await lockOf(dir);
     try {
       const finished = await readManifestIfPresent(dir);
-      const begun = await readJson(join(dir, '.begun.json'));
-      const mine = fingerprint(identity);
-      const theirs = finished ? fingerprint(finished) : (begun as { fingerprint?: string } | undefined)?.fingerprint;
-      if (theirs !== undefined && theirs !== mine) {
-        const what = finished ? `holds a finished ${finished.format} made` : 'holds unfinished work begun';
+      const begun = finished ?? (await readIfPresent(join(dir, BEGUN), Identity));
+      if (begun !== undefined && fingerprint(begun) !== fingerprint(identity))
         throw new MoralscopeError(
           'misuse',
-          `${dir} ${what} with other options or inputs${finished ? `: ${difference(finished, identity)}` : ''}.`,
+          `${dir} holds ${finished ? 'a finished' : 'an unfinished'} ${begun.format} made otherwise: ${difference(begun, identity)}.`,
           'Choose another --out, or remove the directory.',
         );
-      }
-      if (!finished) await writeFileAtomic(join(dir, '.begun.json'), JSON.stringify({ fingerprint: mine, ...identity }, null, 2));
-      return new ArtifactDirectory(dir, identity, finished, lockPath);
+      for (const name of await readdir(dir)) if (isTemporary(name)) await rm(join(dir, name), { force: true });
+      if (!begun) await writeFileAtomic(join(dir, BEGUN), JSON.stringify(identity, null, 2));
+      return new ArtifactDirectory(dir, identity, finished, lock);
     } catch (error) {
-      await rm(lockPath, { force: true });
+      await lock.release();
       throw error;
     }
   }
@@ -80,14 +76,14 @@ export class ArtifactDirectory {
       machine: machine(),
     };
     await writeFileAtomic(this.file('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-    await rm(this.file('.begun.json'), { force: true });
+    await rm(this.file(BEGUN), { force: true });
     await this.close();
     return manifest;
   }
 
   /** Lets go of the directory, finished or not. */
   async close(): Promise<void> {
-    await rm(this.lockPath, { force: true });
+    await this.lock.release();
   }
 }
 
@@ -109,17 +105,21 @@ export async function readManifest(dir: string, format: string): Promise<Manifes
   return manifest;
 }
 
-async function readManifestIfPresent(dir: string): Promise<Manifest | undefined> {
-  const raw = await readJson(join(dir, 'manifest.json'));
+function readManifestIfPresent(dir: string): Promise<Manifest | undefined> {
+  return readIfPresent(join(dir, 'manifest.json'), Manifest);
+}
+
+async function readIfPresent<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const raw = await readJson(path);
   if (raw === undefined) return undefined;
-  const parsed = Manifest.safeParse(raw);
-  if (!parsed.success)
-    throw new MoralscopeError(
-      'bad-file',
-      `${join(dir, 'manifest.json')} is not a manifest of moralscope: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`,
-      'Remove the directory and make it again.',
-    );
-  return parsed.data;
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new MoralscopeError(
+    'bad-file',
+    `${path} was not written by moralscope: ${issue.path.join('.')} ${issue.message}.`,
+    'Remove the directory and make it again.',
+  );
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -152,46 +152,35 @@ function sorted(value: unknown): unknown {
   );
 }
 
-function difference(theirs: Manifest, mine: ArtifactIdentity): string {
+/** What sets two identities of different fingerprints apart. */
+function difference(theirs: ArtifactIdentity, mine: ArtifactIdentity): string {
+  if (theirs.format !== mine.format) return `a ${mine.format} is to be made`;
   const found: string[] = [];
-  if (theirs.format !== mine.format) return `it is a ${theirs.format}, not a ${mine.format}`;
-  for (const key of new Set([...Object.keys(theirs.options), ...Object.keys(mine.options)])) {
-    const [a, b] = [theirs.options[key], mine.options[key]].map((v) => JSON.stringify(sorted(v)));
-    if (a !== b) found.push(`${key} was ${a}, now ${b}`);
-  }
-  if (theirs.seed !== mine.seed) found.push(`seed was ${theirs.seed}, now ${mine.seed}`);
-  for (const input of mine.inputs)
-    if (!theirs.inputs.some((t) => t.name === input.name && t.sha256 === input.sha256)) found.push(`input ${input.name} differs`);
-  return found.join('; ') || 'its version differs';
+  const compare = (name: string, was: unknown, now: unknown) => {
+    const [a, b] = [was, now].map((v) => JSON.stringify(sorted(v)) ?? 'not set');
+    if (a !== b) found.push(`${name} was ${a}, now ${b}`);
+  };
+  compare('format version', theirs.formatVersion, mine.formatVersion);
+  compare('seed', theirs.seed, mine.seed);
+  for (const key of new Set([...Object.keys(theirs.options), ...Object.keys(mine.options)]))
+    compare(key, theirs.options[key], mine.options[key]);
+  const lacks = (a: ArtifactIdentity, b: ArtifactIdentity) =>
+    a.inputs.filter((i) => !b.inputs.some((j) => i.name === j.name && i.sha256 === j.sha256)).map((i) => i.name);
+  const inputs = [...new Set([...lacks(theirs, mine), ...lacks(mine, theirs)])];
+  if (inputs.length > 0) found.push(`other content of the inputs ${inputs.join(', ')}`);
+  return found.join('; ') || 'its inputs are in another order';
 }
 
-async function lock(lockPath: string, dir: string): Promise<void> {
-  for (let attempt = 0; attempt < 3; attempt++) {
-    try {
-      const file = await open(lockPath, 'wx');
-      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname() }));
-      await file.close();
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskError(error, dir);
-      const owner = (await readJson(lockPath).catch(() => undefined)) as { pid?: number; host?: string } | undefined;
-      if (owner?.pid !== undefined && (owner.host !== hostname() || isAlive(owner.pid)))
-        throw new MoralscopeError(
-          'locked',
-          `${dir} is in use by process ${owner.pid} on ${owner.host}.`,
-          `Wait for it to end, or choose another --out. If it no longer runs, remove ${lockPath}.`,
-        );
-      await rm(lockPath, { force: true });
-    }
-  }
-  throw new MoralscopeError('locked', `${dir} is in use by another process.`, 'Wait for it to end, or choose another --out.');
-}
-
-function isAlive(pid: number): boolean {
+async function lockOf(dir: string): Promise<FileLock> {
   try {
-    process.kill(pid, 0);
-    return true;
+    return await FileLock.acquire(join(dir, '.lock'));
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (!(error instanceof MoralscopeError) || error.code !== 'locked') throw error;
+    throw new MoralscopeError(
+      'locked',
+      `${dir} is in use: ${error.message}`,
+      'Wait for it to end, or choose another --out. If it no longer runs, remove that file.',
+      { cause: error },
+    );
   }
 }

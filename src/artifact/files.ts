@@ -38,6 +38,11 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
   }
 }
 
+/** Whether a file of this name is what a killed process left of an atomic write. */
+export function isTemporary(name: string): boolean {
+  return /\.\d+\.tmp$/.test(name);
+}
+
 /** Turns an error of the file system into one that says what to do. */
 export function diskError(error: unknown, path: string): unknown {
   const code = (error as NodeJS.ErrnoException).code;
