@@ -122,7 +122,7 @@ export function causalAttention(g: GraphBuilder, qkv: Value, options: AttentionO
   const [batch, positions, width] = qkv.shape;
   if (qkv.shape.length !== 3 || width !== (heads + 2 * kvHeads) * headDim || heads % kvHeads !== 0)
     throw wrong(`attention of ${heads}/${kvHeads} heads of ${headDim}`, qkv);
-  if (headDim % 8 !== 0) throw new RangeError(`attention with heads of ${headDim}: onnxruntime takes multiples of 8`);
+  if (headDim % 16 !== 0) throw new RangeError(`rotary attention with heads of ${headDim}: onnxruntime takes multiples of 16`);
   if (rotary.cos.shape[1] !== headDim / 2 || !sameShape(rotary.cos, rotary.sin)) throw wrong('attention', rotary.cos, rotary.sin);
   const cache = { type: 'float32', shape: [batch, kvHeads, positions, headDim] } as const;
   const [out] = g.node(

@@ -1,7 +1,7 @@
 import { GraphSession, type GraphTensor } from '../graph/session.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
 
-/** Texts as token ids, padded on the right to one length. What stands in the padding does not matter. */
+/** Texts as token ids, padded on the right to one length with any token. */
 export interface TokenBatch {
   /** [batch, length] */
   ids: Int32Array;
@@ -21,6 +21,8 @@ export interface DecoderStates {
 
 /** A compiled decoder at work. A run blocks the thread that opened the session, so open it in a worker thread. */
 export class DecoderSession {
+  private readonly memory = new Map<string, Float32Array>();
+
   private constructor(
     readonly compiled: CompiledDecoder,
     private readonly session: GraphSession,
@@ -42,9 +44,28 @@ export class DecoderSession {
       length: { data: Int32Array.of(length), shape: [1] },
       rows: { data: last.map((position, row) => row * length + position), shape: [rows] },
     };
-    const outputs = await this.session.run(Object.fromEntries(this.session.inputs.map((name) => [name, feeds[name]])));
-    const residuals = this.compiled.sites.map((name) => outputs[name].data as Float32Array);
-    return this.compiled.logits ? { residuals, logits: outputs.logits.data as Float32Array } : { residuals };
+    const inputs = Object.fromEntries(this.session.inputs.map((name) => [name, feeds[name]]));
+    const { sites, hidden, vocabulary } = this.compiled;
+    const targets = Object.fromEntries(
+      this.session.outputs.map((name) => [
+        name,
+        name === 'logits' ? this.target(name, [rows, vocabulary]) : this.target(name, [rows * length, hidden]),
+      ]),
+    );
+    await this.session.run(inputs, this.session.outputs, targets);
+    const residuals = sites.map((name) => targets[name].data);
+    return this.compiled.logits ? { residuals, logits: targets.logits.data } : { residuals };
+  }
+
+  /** Memory for an output, kept from run to run so that it does not grow with their number. */
+  private target(name: string, shape: [number, number]): { data: Float32Array; shape: number[] } {
+    const length = shape[0] * shape[1];
+    let memory = this.memory.get(name);
+    if (!memory || memory.length < length) {
+      memory = new Float32Array(length);
+      this.memory.set(name, memory);
+    }
+    return { data: memory.subarray(0, length), shape };
   }
 
   close(): Promise<void> {
