@@ -9,8 +9,8 @@ import { nearestName } from '../nearest.js';
 import type { WorkOptions } from '../progress.js';
 
 /**
- * The cache: a directory `<cache>/<kind>/<name>/` (an entry) holds files and, written last, `entry.json`. A directory without a sound `entry.json` is
- * unfinished; whoever makes it goes on with the parts in its `.work/`.
+ * The cache: a directory `<cache>/<kind>/<name>/` (an entry) holds files and, written last, `entry.json`. A directory without a
+ * sound `entry.json` is unfinished; whoever makes it goes on with the parts in its `.work/`.
  */
 export const CACHE_KINDS = ['models', 'datasets', 'graphs'] as const;
 export type CacheKind = (typeof CACHE_KINDS)[number];
@@ -53,11 +53,15 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return join(env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME) : join(homedir(), '.cache'), 'moralscope');
 }
 
-/** The entry of this name if it is whole: its record is sound and every file is there with its size. Contents are not hashed. */
-export async function findCached(kind: CacheKind, name: string): Promise<Required<CacheEntry> | undefined> {
+/**
+ * The entry of this name if it is whole: its record is sound and every file is there with its size. Contents are not hashed.
+ * @param sha256 what the record must say of the first file, for a name that means certain bytes.
+ */
+export async function findCached(kind: CacheKind, name: string, sha256?: string): Promise<Required<CacheEntry> | undefined> {
   const path = entryPath(kind, name);
   const record = await readRecord(path);
   if (record?.kind !== kind || record.name !== name) return undefined;
+  if (sha256 !== undefined && record.files[0]?.sha256 !== sha256) return undefined;
   for (const file of record.files) if ((await sizeOf(join(path, file.name))) !== file.bytes) return undefined;
   const bytes = record.files.reduce((sum, file) => sum + file.bytes, 0);
   return { id: `${kind}/${name}`, kind, name, path, bytes, record };
@@ -72,9 +76,9 @@ export async function cached(
   kind: CacheKind,
   name: string,
   fill: (place: { path: string; work: string }) => Promise<{ source: string; files: CachedFile[] }>,
-  options: WorkOptions = {},
+  options: WorkOptions & { sha256?: string | undefined } = {},
 ): Promise<Required<CacheEntry>> {
-  const found = await findCached(kind, name);
+  const found = await findCached(kind, name, options.sha256);
   if (found) return found;
   const path = entryPath(kind, name);
   const work = join(path, WORK);
@@ -85,7 +89,7 @@ export async function cached(
       options.onProgress?.({ task: `${name}: waiting for process ${owner.pid}`, done: await diskUse(path), unit: 'bytes' }),
   });
   try {
-    const meanwhile = await findCached(kind, name);
+    const meanwhile = await findCached(kind, name, options.sha256);
     if (meanwhile) return meanwhile;
     await makeDirectory(work);
     await rm(join(path, RECORD), { force: true });

@@ -59,9 +59,15 @@ describe('download', () => {
   test('a dropped connection: the same call goes on where it broke, each byte is served once', async () => {
     let dropped = 0;
     const server = await start((request, response, self) =>
-      giveFile(body, request, response, self, dropped++ < 2 ? { dropAfter: 300_000 } : {}),
+      giveFile(body, request, response, self, dropped++ < 2 ? { stallAfter: 300_000 } : {}),
     );
-    expect(await download(server.url, to, { ...quick, sha256 })).toEqual({ bytes: body.length, sha256 });
+    const onProgress = ({ done }: { done: number }) => {
+      if (done === 300_000 * dropped) server.cut();
+    };
+    expect(await download(server.url, to, { ...quick, stallMs: 60_000, sha256, onProgress })).toEqual({
+      bytes: body.length,
+      sha256,
+    });
     expect(server.requests.map((r) => r.headers.range)).toEqual([undefined, 'bytes=300000-', 'bytes=600000-']);
     expect(server.requests[1].headers['if-range']).toMatch(/^"[0-9a-f]{16}"$/);
     expect(server.served).toBe(body.length);

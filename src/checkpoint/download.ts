@@ -87,7 +87,10 @@ export async function fetchText(
     options,
     async (signal, alive) => {
       const response = await request(url, options.headers ?? {}, signal);
-      if (!response.ok) throw statusFailure(response, url);
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw statusFailure(response, url);
+      }
       const chunks: Uint8Array[] = [];
       let bytes = 0;
       for await (const chunk of response.body ?? []) {

@@ -4,7 +4,7 @@ import { MoralscopeError } from '../errors.js';
 
 const INDEX = 'model.safetensors.index.json';
 const WEIGHTS = 'model.safetensors';
-const TOKENIZERS = /^(tokenizer\.json|tokenizer\.model|vocab\.json|[^/]+\.tiktoken)$/;
+const TOKENIZERS = /^(tokenizer\.json|tokenizer\.model|vocab\.json|[^/\\]+\.tiktoken)$/;
 const SETTINGS =
   /^(config|generation_config|tokenizer_config|special_tokens_map|added_tokens|chat_template)\.json$|^merges\.txt$|^chat_template\.jinja$/;
 

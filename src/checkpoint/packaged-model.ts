@@ -22,8 +22,12 @@ interface Filled {
 export async function catalogModel(model: CatalogModel, options: SourceOptions): Promise<ModelSource> {
   const { name } = model;
   const entry = await cachedOr(
-    () => cached('models', name, ({ path, work }) => fillFromCatalog(model, path, work, options), options),
-    { kind: 'models', name, source: name },
+    () =>
+      cached('models', name, ({ path, work }) => fillFromCatalog(model, path, work, options), {
+        ...options,
+        sha256: model.sha256,
+      }),
+    { kind: 'models', name, source: name, sha256: model.sha256 },
     options,
   );
   return { name, path: join(entry.path, model.file), sha256: model.sha256, terms: model.terms };

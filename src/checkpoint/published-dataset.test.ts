@@ -24,7 +24,7 @@ const dataset: CatalogDataset = {
 let directory: string;
 let server: LocalServer;
 let archive: Buffer;
-let dropAfter: number | undefined;
+let stallAfter: number | undefined;
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'moralscope-dataset-'));
@@ -32,11 +32,11 @@ beforeEach(async () => {
     { name: 'folder/small.tsv', content: tsv },
     { name: '__MACOSX/folder/._small.tsv', content: Buffer.from('x') },
   ]);
-  dropAfter = undefined;
+  stallAfter = undefined;
   server = await serve((request, response, self) => {
     if (request.url !== '/data/small.zip') response.writeHead(404).end();
-    else giveFile(archive, request, response, self, dropAfter === undefined ? {} : { dropAfter });
-    dropAfter = undefined;
+    else giveFile(archive, request, response, self, stallAfter === undefined ? {} : { stallAfter });
+    stallAfter = undefined;
   });
   vi.stubEnv('MORALSCOPE_CACHE', directory);
   vi.stubEnv('MORALSCOPE_DATA_ENDPOINT', `${server.url}/`);
@@ -50,8 +50,13 @@ afterEach(async () => {
 
 describe('publishedDataset', () => {
   test('fetched through a broken connection, unpacked, checked, and then never again', async () => {
-    dropAfter = Math.floor(archive.length / 2);
-    const source = await publishedDataset(dataset, {});
+    const half = Math.floor(archive.length / 2);
+    stallAfter = half;
+    const source = await publishedDataset(dataset, {
+      onProgress: ({ task, done }) => {
+        if (task === 'fetch small' && done === half) server.cut();
+      },
+    });
     expect(source).toMatchObject({ name: 'small', sha256: dataset.sha256, terms: dataset.terms });
     expect(Buffer.compare(await readFile(source.path), tsv)).toBe(0);
     expect(await readdir(join(directory, 'datasets', 'small'))).toEqual(['entry.json', 'small.tsv']);

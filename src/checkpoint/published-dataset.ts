@@ -11,8 +11,8 @@ import { cachedOr, type DatasetSource, type SourceOptions } from './source.js';
 export async function publishedDataset(dataset: CatalogDataset, options: SourceOptions): Promise<DatasetSource> {
   const { name, file, sha256, terms } = dataset;
   const entry = await cachedOr(
-    () => cached('datasets', name, ({ path, work }) => fill(dataset, path, work, options), options),
-    { kind: 'datasets', name, source: name },
+    () => cached('datasets', name, ({ path, work }) => fill(dataset, path, work, options), { ...options, sha256 }),
+    { kind: 'datasets', name, source: name, sha256 },
     options,
   );
   return { name, path: join(entry.path, file), sha256, terms };

@@ -45,10 +45,10 @@ export function notCached(source: string, directory: string): MoralscopeError {
 /** The cache's entry, made by `make` where it is missing and the network is allowed. */
 export async function cachedOr(
   make: () => Promise<Required<CacheEntry>>,
-  what: { kind: CacheKind; name: string; source: string },
+  what: { kind: CacheKind; name: string; source: string; sha256?: string | undefined },
   options: SourceOptions,
 ): Promise<Required<CacheEntry>> {
-  const found = await findCached(what.kind, what.name);
+  const found = await findCached(what.kind, what.name, what.sha256);
   if (found) return found;
   if (isOffline(options)) throw notCached(what.source, cacheDirectory());
   return make();
