@@ -1,7 +1,7 @@
 import { parseHTML } from 'linkedom';
 import { expect, test } from 'vitest';
 import type { Figure } from '../diagnosis/schema.js';
-import { type Curve, curveDomain, layerCurves } from './layer-curves.js';
+import { type Curve, curveDomain, curveLegend, layerCurves } from './layer-curves.js';
 import { layerStrip } from './layer-strip.js';
 import type { Markup } from './markup.js';
 
@@ -73,4 +73,10 @@ test('only cells beyond their own null on the telling side get a dot', () => {
     'var(--page)',
   ]);
   expect(attributes(cells, 'fill-opacity').slice(0, 4)).toEqual([0.2, 0.2, 0.05, 0.9]);
+});
+
+test('a line that is empty everywhere is explained in the legend', () => {
+  const curves = [curve([{ value: 0.1 }]), curve([{ value: null, why: 'no text was judged twice' }], 'ceiling')];
+  const items = [...parsed(curveLegend([{ curves }])).querySelectorAll('li')].map((li) => li.textContent.trim());
+  expect(items).toEqual(['states as they are', 'ceiling (repeated annotation): empty: no text was judged twice']);
 });

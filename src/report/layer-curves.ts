@@ -11,8 +11,8 @@ export const CURVE_STYLES = {
   value: { name: 'states as they are', stroke: 'var(--value)', dash: 'none', width: 2 },
   lengthRegressed: { name: 'length regressed out', stroke: 'var(--second)', dash: '5 3', width: 1.5 },
   baseline: { name: 'baseline', stroke: 'var(--third)', dash: '1.5 2.5', width: 1.75 },
-  floor: { name: 'floor: bag of words', stroke: 'var(--third)', dash: '1.5 2.5', width: 1.75 },
-  ceiling: { name: 'ceiling: repeated annotation', stroke: 'var(--fourth)', dash: '8 2 2 2', width: 1.5 },
+  floor: { name: 'floor (bag of words)', stroke: 'var(--third)', dash: '1.5 2.5', width: 1.75 },
+  ceiling: { name: 'ceiling (repeated annotation)', stroke: 'var(--fourth)', dash: '8 2 2 2', width: 1.5 },
 } as const;
 export type CurveStyle = keyof typeof CURVE_STYLES;
 
@@ -177,17 +177,19 @@ export function layerCurves({ title, curves, reference, domain, best, height }: 
   return html`<div class="panel">${heading}${picture}${note}</div>`;
 }
 
-/** What the lines, bands and marks of the panels mean; only those that are there. */
+/** What the lines, bands and marks of the panels mean; only those that are there, and why a line is not. */
 export function curveLegend(panels: Pick<LayerPanel, 'curves' | 'best'>[]): Markup {
-  const line = (style: CurveStyle) => {
+  const line = (style: CurveStyle, index: number) => {
     const { name, stroke, dash, width } = CURVE_STYLES[style];
-    return html`<li>${lineSwatch(stroke, width, dash)} ${name}</li>`;
+    const figures = panels.flatMap((p) => p.curves[index].points.map((point) => point.figure));
+    if (figures.some((f) => f.value !== null)) return html`<li>${lineSwatch(stroke, width, dash)} ${name}</li>`;
+    return html`<li class="none">${name}: ${figureLine(figures[0])}</li>`;
   };
-  const figures = panels.flatMap((p) => p.curves[0].points.map((point) => point.figure));
+  const main = panels.flatMap((p) => p.curves[0].points.map((point) => point.figure));
   const items = [
-    ...(panels[0]?.curves.map((c) => line(c.style)) ?? []),
-    figures.some((f) => f.ci95) && html`<li>${bandSwatch('var(--interval)')} its 95% interval</li>`,
-    figures.some((f) => f.null) && html`<li>${bandSwatch('var(--null)')} chance: central 95% of the null</li>`,
+    ...(panels[0]?.curves.map((c, i) => line(c.style, i)) ?? []),
+    main.some((f) => f.ci95) && html`<li>${bandSwatch('var(--interval)')} its 95% interval</li>`,
+    main.some((f) => f.null) && html`<li>${bandSwatch('var(--null)')} chance: central 95% of the null</li>`,
     panels.some((p) => p.best) && html`<li>${DIAMOND} best layer, chosen on one half of the texts, measured on the other</li>`,
   ];
   return html`<ul class="legend">${items}</ul>`;

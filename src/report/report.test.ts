@@ -338,7 +338,7 @@ describe('a report', () => {
     expect(cards.map((c) => c.querySelector('.outcome').textContent)).toEqual([
       '● told apart',
       '○ not told from chance',
-      '× not computed',
+      '× no verdict',
       '● told apart',
       '● told apart',
     ]);

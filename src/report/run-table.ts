@@ -6,18 +6,10 @@ import { html, type Markup, type Part } from './markup.js';
 import { type Section, scrollingTable } from './page.js';
 import { POOLING_NAMES, poolingsOf } from './pooling-panels.js';
 
-/** What the manifest says of the run, as far as it says it. */
-function run(manifest: Diagnosis['manifest']): Partial<Pick<Manifest, 'createdAt' | 'seconds' | 'tool' | 'machine'>> {
-  const { createdAt, seconds, tool, machine } = Manifest.shape;
-  const read = <T>(item: { safeParse(v: unknown): { data?: T | undefined } }, value: unknown) => item.safeParse(value).data;
-  return Object.fromEntries(
-    Object.entries({
-      createdAt: read(createdAt, manifest.createdAt),
-      seconds: read(seconds, manifest.seconds),
-      tool: read(tool, manifest.tool),
-      machine: read(machine, manifest.machine),
-    }).filter(([, value]) => value !== undefined),
-  );
+/** What the manifest says of the run, if it says it as ours do. */
+function run(manifest: Diagnosis['manifest']) {
+  const told = Manifest.pick({ createdAt: true, seconds: true, tool: true, machine: true }).partial();
+  return told.safeParse(manifest).data ?? {};
 }
 
 /** The day of the run, as the manifest has it. */

@@ -37,7 +37,7 @@ const ABOUT: Record<Verdict['analysis'], { title: string; question: string; stat
   },
 };
 
-const OUTCOMES = { apart: '● told apart', chance: '○ not told from chance', empty: '× not computed' } as const;
+const OUTCOMES = { apart: '● told apart', chance: '○ not told from chance', empty: '× no verdict' } as const;
 
 function place({ pooling, layer }: Verdict): string | null {
   const parts = [layer === null ? null : `layer ${layer}`, pooling && POOLING_NAMES[pooling]].filter((p) => p !== null);
