@@ -17,6 +17,7 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.cluster._hdbscan import hdbscan as hdbscan_module
 from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import StandardScaler
@@ -218,6 +219,24 @@ def logistic_cases():
     return {"n": n, "d": d, "x": flat(x), "y": whole(y), "fits": cases}
 
 
+def bag_of_words():
+    training = [
+        "Stealing a car from a friend",
+        "stealing food for a friend's child",
+        "Not stealing from the shop",
+        "helping a friend with the car",
+        "helping the child, helping the friend",
+    ]
+    texts = ["stealing from a friend", "helping helping the friend's child", "nothing known"]
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, token_pattern=r"(?u)[^\W_]+(?:'[^\W_]+)*").fit(training)
+    return {
+        "training": training,
+        "texts": texts,
+        "terms": list(vectorizer.get_feature_names_out()),
+        "matrix": exact(vectorizer.transform(texts).toarray()),
+    }
+
+
 golden = {
     "versions": {"numpy": np.__version__, "scipy": scipy.__version__, "scikit-learn": sklearn.__version__},
     "cosine": cosine(),
@@ -229,6 +248,7 @@ golden = {
     "kmeans": kmeans_case(),
     "ridge": ridge_cases(),
     "logistic": logistic_cases(),
+    "bagOfWords": bag_of_words(),
 }
 path = Path(__file__).parent.parent / "fixtures" / "statistics.golden.json"
 path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")

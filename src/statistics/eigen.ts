@@ -2,29 +2,27 @@ import { argsort } from './ranks.js';
 import { Tridiagonal } from './tridiagonal.js';
 
 export interface SymmetricEigen {
-  /** Eigenvalues, largest first. */
+  /** All eigenvalues, largest first. */
   values: Float64Array;
-  /** Row i is the unit eigenvector of values[i], [n, n]; its entry of the largest size is positive. */
+  /** Row i is the unit eigenvector of values[i], [count, n]; its entry of the largest size is positive. */
   vectors: Float64Array;
 }
 
 /**
- * All eigenvalues and eigenvectors of the symmetric matrix whose upper triangle `a` [n, n] holds, fp64; `a` is left alone.
- * About 8/3 n^3 + 5 n^3 operations.
+ * Eigenvalues and eigenvectors of the symmetric matrix whose upper triangle `a` [n, n] holds, fp64; `a` is left alone.
+ * About 4/3 n^3 operations, and 6 n^2 for each eigenvector.
+ * @param keep how many eigenvectors, of the largest eigenvalues, are wanted, given all eigenvalues; default: all
  */
-export function symmetricEigen(a: Float64Array, n: number): SymmetricEigen {
+export function symmetricEigen(a: Float64Array, n: number, keep: (values: Float64Array) => number = () => n): SymmetricEigen {
   const t = Tridiagonal.reduce(a, n);
   const rotations = new Rotations();
   const unsorted = qlSweeps(t.diagonal, t.offDiagonal, rotations);
-  const rows = t.transposedQ();
-  rotations.apply(rows, n);
   const order = argsort(unsorted).reverse();
-  const vectors = new Float64Array(n * n);
-  order.forEach((from, to) => {
-    vectors.set(rows.subarray(from * n, (from + 1) * n), to * n);
-    fixSign(vectors.subarray(to * n, (to + 1) * n));
-  });
-  return { values: unsorted.sort().reverse(), vectors };
+  const values = Float64Array.from(order, (at) => unsorted[at]);
+  const count = Math.min(n, keep(values));
+  const vectors = t.applyQ(rotations.product(n, order.subarray(0, count)), count);
+  for (let i = 0; i < count; i++) fixSign(vectors.subarray(i * n, (i + 1) * n));
+  return { values, vectors };
 }
 
 /** The eigenvalues alone, largest first. About 4/3 n^3 operations. */
@@ -39,7 +37,7 @@ export function tridiagonalEigenvalues(diagonal: Float64Array, offDiagonal: Floa
 }
 
 /** Turns a vector so that its entry of the largest size is positive (the first one, of equals up to rounding). */
-export function fixSign(vector: Float64Array): void {
+export function fixSign(vector: Float64Array | Float32Array): void {
   let largest = 0;
   for (let j = 1; j < vector.length; j++) if (Math.abs(vector[j]) > Math.abs(vector[largest]) * (1 + 1e-9)) largest = j;
   if (vector[largest] < 0) for (let j = 0; j < vector.length; j++) vector[j] = -vector[j];
@@ -63,48 +61,88 @@ class Rotations {
     this.sines[this.count++] = sine;
   }
 
-  /** Rotates the rows of `z` [n, n]: a strip of columns at a time, so that the strip stays in the cache for all rotations. */
-  apply(z: Float64Array, n: number): void {
-    for (let from = 0; from < n; from += STRIP) this.applyToColumns(z, n, from, Math.min(from + STRIP, n));
+  /**
+   * Columns of the product of all rotations, as rows, [columns.length, n]. A strip of them at a time goes through the
+   * rotations from the last to the first, and stays in the cache meanwhile.
+   */
+  product(n: number, columns: Int32Array): Float64Array {
+    const out = new Float64Array(columns.length * n);
+    const lastTouch = this.lastTouch(n);
+    // Columns side by side that come alive at about the same time: until then they are unit vectors.
+    const byIndex = Int32Array.from(columns.keys()).sort((a, b) => columns[a] - columns[b]);
+    for (let from = 0; from < byIndex.length; from += STRIP) {
+      const members = byIndex.subarray(from, from + STRIP);
+      const strip = new Float64Array(n * STRIP);
+      let last = -1;
+      members.forEach((member, c) => {
+        strip[columns[member] * STRIP + c] = 1;
+        last = Math.max(last, lastTouch[columns[member]]);
+      });
+      this.apply(strip, last);
+      members.forEach((member, c) => {
+        for (let i = 0; i < n; i++) out[member * n + i] = strip[i * STRIP + c];
+      });
+    }
+    return out;
   }
 
-  private applyToColumns(z: Float64Array, n: number, from: number, to: number): void {
-    const { rows, cosines, sines, count } = this;
-    let r = 0;
-    while (r < count) {
-      const upper = rows[r] * n;
-      const lower = upper + n;
-      const c = cosines[r];
-      const s = sines[r];
-      if (r + 1 < count && rows[r + 1] === rows[r] - 1) {
-        // Two rotations of a sweep share a row.
-        const above = upper - n;
-        const c2 = cosines[r + 1];
-        const s2 = sines[r + 1];
-        for (let j = from; j < to; j++) {
-          const y = z[upper + j];
-          const x = z[lower + j];
-          const w = z[above + j];
-          z[lower + j] = s * y + c * x;
-          const shared = c * y - s * x;
-          z[upper + j] = s2 * w + c2 * shared;
-          z[above + j] = c2 * w - s2 * shared;
+  /** The last rotation that moves each row, -1 for none. */
+  private lastTouch(n: number): Int32Array {
+    const last = new Int32Array(n).fill(-1);
+    for (let r = 0; r < this.count; r++) last[this.rows[r]] = last[this.rows[r] + 1] = r;
+    return last;
+  }
+
+  /** Rotates the rows of `z` [n, STRIP] by the rotations from `last` down to the first. */
+  private apply(z: Float64Array, last: number): void {
+    const { rows, cosines, sines } = this;
+    let r = last;
+    while (r >= 0) {
+      const a = rows[r] * STRIP;
+      const b = a + STRIP;
+      const c0 = cosines[r];
+      const s0 = sines[r];
+      // Rotations of a sweep share rows: four of them at a time read five rows in place of eight.
+      if (r >= 3 && rows[r - 3] === rows[r] + 3 && rows[r - 1] === rows[r] + 1 && rows[r - 2] === rows[r] + 2) {
+        const c = b + STRIP;
+        const d = c + STRIP;
+        const e = d + STRIP;
+        const c1 = cosines[r - 1];
+        const s1 = sines[r - 1];
+        const c2 = cosines[r - 2];
+        const s2 = sines[r - 2];
+        const c3 = cosines[r - 3];
+        const s3 = sines[r - 3];
+        for (let j = 0; j < STRIP; j++) {
+          const za = z[a + j];
+          const zb = z[b + j];
+          const zc = z[c + j];
+          const zd = z[d + j];
+          const ze = z[e + j];
+          z[a + j] = c0 * za + s0 * zb;
+          const b1 = c0 * zb - s0 * za;
+          z[b + j] = c1 * b1 + s1 * zc;
+          const b2 = c1 * zc - s1 * b1;
+          z[c + j] = c2 * b2 + s2 * zd;
+          const b3 = c2 * zd - s2 * b2;
+          z[d + j] = c3 * b3 + s3 * ze;
+          z[e + j] = c3 * ze - s3 * b3;
         }
-        r += 2;
+        r -= 4;
         continue;
       }
-      for (let j = from; j < to; j++) {
-        const y = z[upper + j];
-        const x = z[lower + j];
-        z[lower + j] = s * y + c * x;
-        z[upper + j] = c * y - s * x;
+      for (let j = 0; j < STRIP; j++) {
+        const za = z[a + j];
+        const zb = z[b + j];
+        z[a + j] = c0 * za + s0 * zb;
+        z[b + j] = c0 * zb - s0 * za;
       }
-      r++;
+      r--;
     }
   }
 }
 
-const STRIP = 64;
+const STRIP = 32;
 
 function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
   to.set(from as Int32Array);

@@ -154,31 +154,51 @@ function reflectRow(rows: Float64Array, i: number, n: number, last: number, refl
   }
 }
 
-/** `reflectRow` for rows i ... i + 3: each reflection is read once for the four. */
+/** `reflectRow` for rows i ... i + 3; each pass subtracts one reflection and takes the products with the next one. */
 function reflectFourRows(rows: Float64Array, i: number, n: number, last: number, reflections: Float64Array): void {
   const x0 = i * n;
   const x1 = x0 + n;
   const x2 = x1 + n;
   const x3 = x2 + n;
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  if (last < 0) return;
+  for (let j = last + 1, v = last * n; j < n; j++) {
+    s0 += rows[x0 + j] * reflections[v + j];
+    s1 += rows[x1 + j] * reflections[v + j];
+    s2 += rows[x2 + j] * reflections[v + j];
+    s3 += rows[x3 + j] * reflections[v + j];
+  }
   for (let k = last; k >= 0; k--) {
-    const r = k * n;
-    let s0 = 0;
-    let s1 = 0;
-    let s2 = 0;
-    let s3 = 0;
+    const v = k * n;
+    // At k = 0 there is no next reflection: the products then go unused.
+    const next = k > 0 ? v - n : v;
+    const ahead = reflections[next + k];
+    let t0 = rows[x0 + k] * ahead;
+    let t1 = rows[x1 + k] * ahead;
+    let t2 = rows[x2 + k] * ahead;
+    let t3 = rows[x3 + k] * ahead;
     for (let j = k + 1; j < n; j++) {
-      const v = reflections[r + j];
-      s0 += rows[x0 + j] * v;
-      s1 += rows[x1 + j] * v;
-      s2 += rows[x2 + j] * v;
-      s3 += rows[x3 + j] * v;
+      const own = reflections[v + j];
+      const following = reflections[next + j];
+      const r0 = rows[x0 + j] - s0 * own;
+      const r1 = rows[x1 + j] - s1 * own;
+      const r2 = rows[x2 + j] - s2 * own;
+      const r3 = rows[x3 + j] - s3 * own;
+      rows[x0 + j] = r0;
+      rows[x1 + j] = r1;
+      rows[x2 + j] = r2;
+      rows[x3 + j] = r3;
+      t0 += r0 * following;
+      t1 += r1 * following;
+      t2 += r2 * following;
+      t3 += r3 * following;
     }
-    for (let j = k + 1; j < n; j++) {
-      const v = reflections[r + j];
-      rows[x0 + j] -= s0 * v;
-      rows[x1 + j] -= s1 * v;
-      rows[x2 + j] -= s2 * v;
-      rows[x3 + j] -= s3 * v;
-    }
+    s0 = t0;
+    s1 = t1;
+    s2 = t2;
+    s3 = t3;
   }
 }
