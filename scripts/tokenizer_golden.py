@@ -1,7 +1,7 @@
 """Makes fixtures/tokenizer.golden.json.gz: 1,000 varied strings and their ids as transformers gives them, by SmolLM2's tokenizer (from
 its GGUF) and by small ones of other kinds, which are trained here and lie in fixtures/tokenizers: GGUF files of the kinds llama, gemma
 and gpt2 with llama-bpe's splitting, and directories with a tokenizer.json (byte-level with digits apart, as SmolLM has it on the hub;
-SentencePiece-like; GPT-2-like with a space in front).
+SentencePiece-like; GPT-2-like with a space in front; one that splits in all ways).
 
 transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0, Python 3.11 (Unicode 14).
 Usage: python scripts/tokenizer_golden.py path/to/SmolLM2-135M-Instruct.Q4_1.gguf
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
@@ -168,9 +168,11 @@ def directories() -> None:
                    chat_template="{{ messages[0]['content'] }}")
 
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     train(tokenizer, 600, ["<unk>", "<s>", "</s>", *BYTES], ["\u2581"])
+    # With merges across words, so that it shows whether words are kept apart.
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     save_directory("metaspace", tokenizer, bos_token={"content": "<s>", "__type": "AddedToken"}, eos_token="</s>", unk_token="<unk>")
@@ -181,6 +183,16 @@ def directories() -> None:
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     train(tokenizer, 500, ["<|endoftext|>"], pre_tokenizers.ByteLevel.alphabet())
     save_directory("prefix-space", tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>", add_bos_token=True)
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    train(tokenizer, 600, ["<|endoftext|>"], pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split("-", "contiguous"), pre_tokenizers.Split(Regex(r"\s"), "merged_with_previous"),
+        pre_tokenizers.Split("th", "merged_with_next"), pre_tokenizers.Split(Regex("[oa]"), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    save_directory("splits", tokenizer)
 
 
 def golden(tokenizer, texts: list[str]) -> dict:

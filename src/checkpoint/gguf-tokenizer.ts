@@ -241,28 +241,32 @@ function fail(error: MoralscopeError): never {
 
 /** Every way to make a token of two others, the best score first; then the longer left part, the longer right part, the lower ids. */
 function impliedMerges(vocab: ReadonlyMap<string, number>, scores: ArrayLike<number>): [string, string][] {
-  const found: { pair: [string, string]; score: number; lengths: [number, number]; ids: [number, number, number] }[] = [];
-  for (const [token, id] of vocab) {
-    const characters = Array.from(token);
-    for (let cut = 1, at = 0; cut < characters.length; cut++) {
-      at += characters[cut - 1]!.length;
-      const pair: [string, string] = [token.slice(0, at), token.slice(at)];
-      const left = vocab.get(pair[0]);
-      const right = vocab.get(pair[1]);
-      if (left === undefined || right === undefined) continue;
-      found.push({ pair, score: scores[id]!, lengths: [cut, characters.length - cut], ids: [id, left, right] });
-    }
+  const merges: [string, string][] = [];
+  const byScore = [...vocab].sort(([, a], [, b]) => scores[b]! - scores[a]! || a - b);
+  for (let start = 0, end = 0; start < byScore.length; start = end) {
+    const score = scores[byScore[start]![1]];
+    while (end < byScore.length && scores[byScore[end]![1]] === score) end++;
+    const equal = byScore.slice(start, end).flatMap(([token, id]) => waysToMake(token, id, vocab));
+    equal.sort((a, b) => {
+      const first = a.order.findIndex((value, i) => value !== b.order[i]);
+      return first < 0 ? 0 : a.order[first]! - b.order[first]!;
+    });
+    for (const { pair } of equal) merges.push(pair);
   }
-  found.sort(
-    (a, b) =>
-      b.score - a.score ||
-      b.lengths[0] - a.lengths[0] ||
-      b.lengths[1] - a.lengths[1] ||
-      a.ids[0] - b.ids[0] ||
-      a.ids[1] - b.ids[1] ||
-      a.ids[2] - b.ids[2],
-  );
-  return found.map(({ pair }) => pair);
+  return merges;
+}
+
+function waysToMake(token: string, id: number, vocab: ReadonlyMap<string, number>) {
+  const found: { pair: [string, string]; order: number[] }[] = [];
+  const characters = Array.from(token);
+  for (let cut = 1, at = 0; cut < characters.length; cut++) {
+    at += characters[cut - 1]!.length;
+    const pair: [string, string] = [token.slice(0, at), token.slice(at)];
+    const left = vocab.get(pair[0]);
+    const right = vocab.get(pair[1]);
+    if (left !== undefined && right !== undefined) found.push({ pair, order: [-cut, cut - characters.length, id, left, right] });
+  }
+  return found;
 }
 
 function sentencePieceDecoder(prefix: boolean): Step {

@@ -82,6 +82,14 @@ describe('openGguf', () => {
     await tensors.close();
   });
 
+  test('reads a header of many megabytes', async () => {
+    const expected = Array.from({ length: 300_000 }, (_, i) => [`${i}`, i] as [string, number]);
+    const { metadata, tensors } = await openGguf(await save('wide.gguf', gguf({ metadata: expected })));
+    await tensors.close();
+    expect(Object.keys(metadata).length).toBe(expected.length);
+    expect(expected.filter(([key, value]) => metadata[key] !== value)).toEqual([]);
+  });
+
   test('reads a model in parts', async () => {
     const part = (no: number, name: string, value: number) =>
       gguf(

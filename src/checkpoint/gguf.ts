@@ -280,7 +280,7 @@ class Header {
     return this.start + this.at;
   }
 
-  /** Makes sure that the next `length` bytes are in the window, moves past them, and returns where they begin in it. */
+  /** Makes sure that the next `length` bytes are in the window, moves past them, and returns where they begin in it. Changes `view`. */
   async take(length: number): Promise<number> {
     if (this.at + length > this.window.length) await this.refill(length);
     this.at += length;
@@ -293,12 +293,14 @@ class Header {
   }
 
   async u32(): Promise<number> {
-    return this.view.getUint32(await this.take(4), true);
+    const at = await this.take(4);
+    return this.view.getUint32(at, true);
   }
 
   /** An u64 that counts or measures something in the file. */
   async count(what: string): Promise<number> {
-    const value = this.view.getBigUint64(await this.take(8), true);
+    const at = await this.take(8);
+    const value = this.view.getBigUint64(at, true);
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw this.file.bad(`gives ${value} as the ${what}`);
     return Number(value);
   }
