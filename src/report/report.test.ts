@@ -232,10 +232,12 @@ function inventDiagnosis(seed = 1, layers = 30, poolings: readonly Pooling[] = P
       least: typical((i) => ({ human: 0.125 * (1 + (i % 5)), model: -0.21 + 0.05 * (i % 6) })),
     },
     manifest: {
-      createdAt: '2026-05-04T10:11:12.000Z',
-      seconds: 231,
-      tool: { name: 'moralscope', version: '0.1.0' },
-      machine: { cpu: 'Some CPU @ 2.0 GHz', cores: 2, memoryGiB: 8, platform: 'linux-x64', node: '22.0.0' },
+      activations: {
+        createdAt: '2026-05-04T10:11:12.000Z',
+        seconds: 231,
+        tool: { name: 'moralscope', version: '0.1.0' },
+        machine: { cpu: 'Some CPU @ 2.0 GHz', cores: 2, memoryGiB: 8, platform: 'linux-x64', node: '22.0.0' },
+      },
     },
   });
 }

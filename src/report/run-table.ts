@@ -6,20 +6,20 @@ import { html, type Markup, type Part } from './markup.js';
 import { type Section, scrollingTable } from './page.js';
 import { POOLING_NAMES, poolingsOf } from './pooling-panels.js';
 
-/** What the manifest says of the run, if it says it as ours do. */
-function run(manifest: Diagnosis['manifest']) {
+/** What the manifest of the captured states says of how they were made, if it says it as ours do. */
+function capturing({ activations }: Diagnosis['manifest']) {
   const told = Manifest.pick({ createdAt: true, seconds: true, tool: true, machine: true }).partial();
-  return told.safeParse(manifest).data ?? {};
+  return told.safeParse(activations).data ?? {};
 }
 
-/** The day of the run, as the manifest has it. */
-export const dateOf = ({ manifest }: Diagnosis) => run(manifest).createdAt?.slice(0, 10);
+/** The day the states were captured. */
+export const dateOf = ({ manifest }: Diagnosis) => capturing(manifest).createdAt?.slice(0, 10);
 
 const count = (n: number) => n.toLocaleString('en-US');
 
 function facts(diagnosis: Diagnosis): [string, Part][] {
   const { model, corpus, n, manifest } = diagnosis;
-  const { createdAt, seconds, tool, machine } = run(manifest);
+  const { createdAt, seconds, tool, machine } = capturing(manifest);
   return [
     [
       'model',
@@ -40,8 +40,8 @@ function facts(diagnosis: Diagnosis): [string, Part][] {
     ['seed', String(diagnosis.seed)],
     ['permutations', count(diagnosis.permutations)],
     ['bootstraps', count(diagnosis.bootstraps)],
-    ['date', createdAt],
-    ['duration', seconds === undefined ? undefined : `${decimal(seconds, 0)} s`],
+    ['captured', createdAt],
+    ['capture took', seconds === undefined ? undefined : `${decimal(seconds, 0)} s`],
     [
       'machine',
       machine && `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}, Node ${machine.node}`,
