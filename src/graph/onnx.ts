@@ -3,13 +3,13 @@ import { ProtobufMessage } from './protobuf.js';
 /** An ONNX model as plain values, and its encoding. Field numbers are those of onnx.proto (IR version 10). */
 
 /** Element types by the names onnxruntime uses, with their numbers in the file. */
-export const ELEMENT_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+export const ELEMENT_TYPES = { float32: 1, int32: 6, int64: 7 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** A number, or the name of a length known only when the graph runs. */
 export type Dimension = number | string;
 
-export type Attribute = { int: number } | { float: number } | { ints: readonly number[] } | { text: string };
+export type Attribute = { int: number } | { float: number };
 
 export interface ValueInfo {
   readonly name: string;
@@ -76,10 +76,7 @@ function encodeNode(node: Node, name: string): ProtobufMessage {
 function encodeAttribute(name: string, value: Attribute): ProtobufMessage {
   const out = new ProtobufMessage().text(1, name);
   if ('float' in value) return out.float(2, value.float).integer(20, 1);
-  if ('int' in value) return out.integer(3, value.int).integer(20, 2);
-  if ('text' in value) return out.text(4, value.text).integer(20, 3);
-  for (const int of value.ints) out.integer(8, int);
-  return out.integer(20, 7);
+  return out.integer(3, value.int).integer(20, 2);
 }
 
 function encodeInitializer({ name, type, shape, data }: Initializer): ProtobufMessage {

@@ -65,19 +65,6 @@ export function silu(g: GraphBuilder, x: Value): Value {
   return one(g.node('QuickGelu', [x], [x], { alpha: { float: 1 } }, 'com.microsoft'));
 }
 
-/** Equal parts along the last axis. */
-export function splitLast(g: GraphBuilder, x: Value, parts: number): Value[] {
-  const last = x.shape.at(-1);
-  if (typeof last !== 'number' || last % parts !== 0) throw wrong(`split in ${parts}`, x);
-  const part = { type: x.type, shape: [...x.shape.slice(0, -1), last / parts] };
-  return g.node(
-    'Split',
-    [x],
-    Array.from({ length: parts }, () => part),
-    { axis: { int: -1 }, num_outputs: { int: parts } },
-  );
-}
-
 /** The same elements in another shape, whose lengths are given by the int64 vector `lengths`. */
 export function reshape(g: GraphBuilder, x: Value, lengths: Value, shape: readonly Dimension[]): Value {
   if (lengths.type !== 'int64' || lengths.shape[0] !== shape.length) throw wrong('reshape', x, lengths);

@@ -2,7 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** What a graph takes and gives: numbers and their shape, row-major. */
 export interface GraphTensor {
-  readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  readonly data: Float32Array | Int32Array | BigInt64Array;
   readonly shape: readonly number[];
 }
 
@@ -65,8 +65,7 @@ export class GraphSession {
 function toOrt({ data, shape }: GraphTensor): Tensor {
   if (data instanceof Float32Array) return new Tensor('float32', data, shape);
   if (data instanceof Int32Array) return new Tensor('int32', data, shape);
-  if (data instanceof BigInt64Array) return new Tensor('int64', data, shape);
-  return new Tensor('uint8', data, shape);
+  return new Tensor('int64', data, shape);
 }
 
 function fromOrt(tensor: Tensor): GraphTensor {

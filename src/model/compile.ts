@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256, writeFileAtomic } from '../artifact/files.js';
 import { cached } from '../checkpoint/cache.js';
@@ -61,6 +61,12 @@ export async function compileDecoder(
   const logits = options.logits ?? false;
   if (!logits && sites.length === 0)
     throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
+  if (spec.attention.headDim % 16 !== 0)
+    throw new MoralscopeError(
+      'unsupported',
+      `${checkpoint.path}: its attention heads are ${spec.attention.headDim} wide; only multiples of 16 are supported.`,
+      'Choose another model.',
+    );
   const { directory, tensors } = await storeWeights(checkpoint, mapping, options);
   const model = encodeModel(decoderGraph(spec, { sites, logits, weights: { file: WEIGHTS, tensors } }));
   const graph = join(directory, `${sha256(model).slice(0, 16)}.onnx`);
@@ -79,8 +85,9 @@ async function storeWeights(
   const entry = await cached(
     'graphs',
     name,
-    async ({ path }) => {
-      const weights = await writeWeights(join(path, WEIGHTS), checkpoint, mapping, options);
+    async ({ path, work }) => {
+      const weights = await writeWeights(join(work, WEIGHTS), checkpoint, mapping, options);
+      await rename(join(work, WEIGHTS), join(path, WEIGHTS));
       const manifest: GraphManifest = {
         format: 'moralscope.graph',
         formatVersion: LAYOUT,
@@ -102,8 +109,8 @@ async function storeWeights(
     },
     options,
   );
-  const manifest = JSON.parse(await readFile(join(entry.path, MANIFEST), 'utf8')) as GraphManifest;
-  return { directory: entry.path, tensors: manifest.tensors };
+  const { tensors } = JSON.parse(await readFile(join(entry.path, MANIFEST), 'utf8')) as Pick<GraphManifest, 'tensors'>;
+  return { directory: entry.path, tensors };
 }
 
 async function writeWeights(path: string, checkpoint: Checkpoint, mapping: DecoderMapping, { onProgress, signal }: WorkOptions) {

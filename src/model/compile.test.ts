@@ -1,0 +1,168 @@
+import { mkdtemp, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { verifyCacheEntry } from '../checkpoint/cache.js';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { compileDecoder } from './compile.js';
+import type { CompiledDecoder } from './compiled-decoder.js';
+import { DecoderSession } from './decoder-session.js';
+import { mapDecoder } from './family.js';
+import { LanguageModel } from './language-model.js';
+
+const tinyLlama = fileURLToPath(new URL('../../fixtures/tiny-llama', import.meta.url));
+const [first, second] = [0, 1].map((layer) => `blocks.${layer}.hook_resid_post`);
+const batch = { ids: Int32Array.of(5, 9, 20, 33, 2, 0), lengths: Int32Array.of(3, 2), batch: 2, length: 3 };
+
+let cache: string;
+let checkpoint: Checkpoint;
+beforeEach(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'compile-'));
+  process.env.MORALSCOPE_CACHE = cache;
+  checkpoint = await openCheckpoint(tinyLlama);
+});
+afterEach(async () => {
+  await checkpoint.close();
+  await rm(cache, { recursive: true });
+});
+
+async function states(compiled: CompiledDecoder): Promise<number[][]> {
+  const session = await DecoderSession.open(compiled, { threads: 1 });
+  const { residuals, logits } = await session.run(batch);
+  const copies = [...residuals, ...(logits ? [logits] : [])].map((array) => [...array]);
+  await session.close();
+  return copies;
+}
+
+describe('graphs of one model', () => {
+  test('share their weights and hold no more than their sites need', async () => {
+    const all = await compileDecoder(checkpoint, { logits: true });
+    const weights = join(dirname(all.graph), 'weights.bin');
+    const written = (await stat(weights)).mtimeMs;
+    const low = await compileDecoder(checkpoint, { sites: [first] });
+    const attention = await compileDecoder(checkpoint, { sites: ['blocks.1.hook_attn_out'] });
+    expect(all.sites).toEqual([first, second]);
+    expect(dirname(low.graph)).toBe(dirname(all.graph));
+    expect((await stat(weights)).mtimeMs).toBe(written);
+
+    const head = '\x42\x04head'; // a tensor's name field
+    const names = async (compiled: CompiledDecoder) => (await readFile(compiled.graph)).toString('latin1');
+    expect(await names(all)).toContain(head);
+    expect(await names(low)).not.toContain(head);
+    expect(await names(low)).not.toContain('blocks.1.mlp.down.weight');
+    expect(await names(attention)).toContain('blocks.1.attn.output.weight');
+    expect(await names(attention)).not.toContain('blocks.1.mlp.down.weight');
+    expect((await states(low))[0]).toEqual((await states(all))[0]);
+  });
+
+  test('come from the cache the second time, and are plain data', async () => {
+    const compiled = await compileDecoder(checkpoint);
+    const written = (await stat(compiled.graph)).mtimeMs;
+    expect(await compileDecoder(checkpoint)).toEqual(compiled);
+    expect((await stat(compiled.graph)).mtimeMs).toBe(written);
+    expect(structuredClone(compiled)).toEqual(compiled);
+    const [name] = (await readdir(join(cache, 'graphs'))).filter((entry) => !entry.startsWith('.'));
+    expect(name).toMatch(/^llama-fp32-[0-9a-f]{16}$/);
+    expect((await verifyCacheEntry(`graphs/${name}`)).faults).toEqual([]);
+  });
+
+  test('made anew where the weights were cut short', async () => {
+    const compiled = await compileDecoder(checkpoint);
+    const before = await states(compiled);
+    await truncate(join(dirname(compiled.graph), 'weights.bin'), 1000);
+    expect(await states(await compileDecoder(checkpoint))).toEqual(before);
+  });
+
+  test('stopped half-way are not used', async () => {
+    const stop = new AbortController();
+    const onProgress = ({ done }: { done: number }) => {
+      if (done === 5) stop.abort();
+    };
+    await expect(compileDecoder(checkpoint, { onProgress, signal: stop.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    const compiled = await compileDecoder(checkpoint);
+    expect((await states(compiled)).flat().every(Number.isFinite)).toBe(true);
+  });
+
+  test('two at a time make one', async () => {
+    const [a, b] = await Promise.all([compileDecoder(checkpoint), compileDecoder(checkpoint)]);
+    expect(a).toEqual(b);
+  });
+
+  test('run in another thread', async () => {
+    const compiled = await compileDecoder(checkpoint);
+    const session = new URL('./decoder-session.js', import.meta.url).href;
+    const code = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      import(workerData.session).then(async ({ DecoderSession }) => {
+        const session = await DecoderSession.open(workerData.compiled, { threads: 1 });
+        parentPort.postMessage((await session.run(workerData.batch)).residuals);
+        await session.close();
+      });`;
+    const worker = new Worker(code, { eval: true, workerData: { session, compiled, batch } });
+    const residuals = await new Promise<Float32Array[]>((resolve, reject) =>
+      worker.once('message', resolve).once('error', reject),
+    );
+    expect(residuals.map((array) => [...array])).toEqual(await states(compiled));
+  });
+});
+
+describe('refused', () => {
+  test.each([
+    [['blocks.2.hook_resid_post'], '2 layers'],
+    [['blocks.0.resid_post'], 'is not a site'],
+    [[first, first], 'named twice'],
+    [[], 'Neither a site nor logits'],
+  ])('sites %j', async (sites, message) => {
+    const attempt = compileDecoder(checkpoint, { sites });
+    await expect(attempt).rejects.toMatchObject({ name: 'MoralscopeError', code: 'misuse' });
+    await expect(attempt).rejects.toThrow(message);
+  });
+
+  test('a configuration that does not fit the tensors', async () => {
+    const mapping = mapDecoder(checkpoint);
+    const attention = { ...mapping.spec.attention, kvHeads: 1 };
+    const attempt = compileDecoder(checkpoint, {}, { ...mapping, spec: { ...mapping.spec, attention } });
+    await expect(attempt).rejects.toMatchObject({ code: 'bad-file' });
+    await expect(attempt).rejects.toThrow('k_proj.weight is [32, 32], but the configuration asks for [16, 32]');
+  });
+
+  test.each([
+    [{ model_type: 'mamba' }, 'unsupported', 'family mamba'],
+    [{ rope_parameters: { rope_type: 'llama3', rope_theta: 5e5, factor: 8 } }, 'unsupported', 'rope scaling is "llama3"'],
+    [{ rope_parameters: null, rope_scaling: { type: 'linear', factor: 2 } }, 'unsupported', 'rope scaling is "linear"'],
+    [{ hidden_act: 'gelu' }, 'bad-file', 'hidden_act'],
+    [{ num_hidden_layers: '2' }, 'bad-file', 'num_hidden_layers'],
+  ])('configuration %j', (change, code, message) => {
+    const architecture = 'model_type' in change ? change.model_type : checkpoint.architecture;
+    const changed: Checkpoint = { ...checkpoint, architecture, metadata: { ...checkpoint.metadata, ...change } };
+    expect(() => mapDecoder(changed)).toThrow(expect.objectContaining({ name: 'MoralscopeError', code }));
+    expect(() => mapDecoder(changed)).toThrow(message);
+  });
+
+  test('a batch that does not fit', async () => {
+    const session = await DecoderSession.open(await compileDecoder(checkpoint), { threads: 1 });
+    const wrong = [
+      { ...batch, ids: Int32Array.of(1, 2, 3) },
+      { ...batch, lengths: Int32Array.of(3, 0) },
+      { ...batch, lengths: Int32Array.of(4, 1) },
+      { ...batch, ids: Int32Array.of(1, 2, 3, 4, 5, 72) },
+      { ids: new Int32Array(65), lengths: Int32Array.of(65), batch: 1, length: 65 },
+    ];
+    for (const each of wrong) await expect(session.run(each)).rejects.toThrow(RangeError);
+    await session.close();
+  });
+});
+
+test('a language model opens, says what it is, and runs', async () => {
+  const model = await LanguageModel.open(tinyLlama, { threads: 1 });
+  expect(model).toMatchObject({ name: 'tiny-llama', family: 'llama', parameters: 25_280, spec: { layers: 2, hidden: 32 } });
+  expect(model.sha256).toMatch(/^[0-9a-f]{64}$/);
+  const session = await model.session({ sites: [second] });
+  const { residuals, logits } = await session.run(batch);
+  expect(residuals.map(({ length }) => length)).toEqual([6 * 32]);
+  expect(logits).toBeUndefined();
+  await session.close();
+  await model.close();
+});
