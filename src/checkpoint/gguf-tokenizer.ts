@@ -11,28 +11,26 @@ import { type AddedToken, GPT2_SPLIT, type Step, sequence, split, type Tokenizer
  */
 export function tokenizerFromGguf(metadata: Record<string, unknown>, path: string): Tokenizer {
   const vocabulary = new GgufVocabulary(metadata, path);
-  const model = vocabulary.text('model');
-  const json =
-    model === 'gpt2'
-      ? byteLevel(vocabulary)
-      : model === 'llama'
-        ? /^gemma/.test(String(metadata['general.architecture']))
-          ? gemma(vocabulary)
-          : sentencePiece(vocabulary)
-        : undefined;
-  if (!json) throw vocabulary.unsupported(`a tokenizer of the kind ${JSON.stringify(model)} (gpt2 and llama are)`);
-  const template = metadata['tokenizer.chat_template'];
+  const json = tokenizerJson(vocabulary, String(metadata['general.architecture']));
+  const chatTemplate = metadata['tokenizer.chat_template'];
   return makeTokenizer(
     json,
     {
       bos: vocabulary.special('bos'),
       eos: vocabulary.special('eos'),
       pad: vocabulary.special('padding'),
-      chatTemplate: typeof template === 'string' ? template : undefined,
+      chatTemplate: typeof chatTemplate === 'string' ? chatTemplate : undefined,
       sha256: hash(metadata),
     },
     path,
   );
+}
+
+function tokenizerJson(vocabulary: GgufVocabulary, architecture: string): TokenizerJson {
+  const model = vocabulary.text('model');
+  if (model === 'gpt2') return byteLevel(vocabulary);
+  if (model === 'llama') return architecture.startsWith('gemma') ? gemma(vocabulary) : sentencePiece(vocabulary);
+  throw vocabulary.unsupported(`a tokenizer of the kind ${JSON.stringify(model)} (gpt2 and llama are read)`);
 }
 
 const CONTROL = 3;
@@ -131,7 +129,7 @@ class GgufVocabulary {
   unsupported(what: string): MoralscopeError {
     return new MoralscopeError(
       'unsupported',
-      `${this.path} has ${what}; this is not read from a GGUF.`,
+      `${this.path} has ${what}.`,
       'Use the directory of the model with its tokenizer.json.',
     );
   }
