@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildCorpus } from '../dist/moral/build.js';
@@ -84,27 +84,32 @@ try {
   const theirs = [];
   let counts;
   for (let i = 0; i < Number(flags.repeats); i++) {
-    const out = join(dir, `corpus-${i}`);
     const start = performance.now();
-    const manifest = await buildCorpus({ from: tsv, out, seed: 0 });
-    ours.push((performance.now() - start) / 1000);
+    const before = process.cpuUsage();
+    const manifest = await buildCorpus({ from: tsv, out: join(dir, `corpus-${i}`), seed: 0 });
+    const { user, system } = process.cpuUsage(before);
+    ours.push({ seconds: (performance.now() - start) / 1000, cpu: (user + system) / 1e6 });
     const line = JSON.parse(execFileSync(flags.python, [peer, tsv, join(dir, `peer-${i}`)], { encoding: 'utf8' }));
-    theirs.push(line.seconds);
+    theirs.push(line);
     counts = { ours: manifest.details, peer: line };
   }
   const { annotations, rows, texts } = counts.ours;
   if (annotations !== counts.peer.annotations || rows !== counts.peer.rows || texts !== counts.peer.texts)
     throw new Error(`the two did not do the same work: ${JSON.stringify(counts)}`);
-  const [a, b] = [median(ours), median(theirs)];
+  const wall = (runs) => median(runs.map((run) => run.seconds));
+  const cpu = (runs) => median(runs.map((run) => run.cpu));
+  const times = (runs) => `${wall(runs).toFixed(2)} s wall, ${cpu(runs).toFixed(2)} s of processor (median of ${runs.length})`;
   console.log(
-    `corpus build, ${flags.rows} rows, ${((await stat(tsv)).size / 2 ** 20).toFixed(0)} MiB, ${texts} texts, ${rows} labelled rows`,
+    `corpus build, ${flags.rows} rows, ${((await stat(tsv)).size / 2 ** 20).toFixed(0)} MiB -> ${texts} texts, ${rows} rows`,
   );
-  console.log(`  machine      ${cpus()[0]?.model.trim()}, ${cpus().length} cores, node ${process.versions.node}`);
-  console.log(`  moralscope   ${a.toFixed(2)} s   (${ours.map((s) => s.toFixed(2)).join(', ')})`);
   console.log(
-    `  pandas ${counts.peer.pandas} ${b.toFixed(2)} s   (${theirs.map((s) => s.toFixed(2)).join(', ')}), writes ${counts.peer.writes}`,
+    `  machine     ${cpus()[0]?.model.trim()}, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}, node ${process.versions.node}`,
   );
-  console.log(`  ratio        ${(b / a).toFixed(1)}x   (goal 5x)`);
+  console.log(`  moralscope  ${times(ours)}`);
+  console.log(`  pandas      ${times(theirs)}; ${counts.peer.pandas}, writes ${counts.peer.writes}`);
+  console.log(
+    `  ratio       ${(wall(theirs) / wall(ours)).toFixed(1)}x wall (goal 5x), ${(cpu(theirs) / cpu(ours)).toFixed(1)}x processor`,
+  );
 } finally {
   if (flags.keep) console.log(dir);
   else await rm(dir, { recursive: true, force: true });

@@ -19,40 +19,48 @@ def split_of(text: str) -> str:
 
 
 def main(source: str, out: str) -> None:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     table = pd.read_csv(source, sep="\t")
     needed = ["action", "rot-moral-foundations", "action-moral-judgment", "action-agree"]
     kept = table[(table["rot-bad"] == 0) & (table["m"] == 1)].dropna(subset=needed).reset_index(drop=True)
-    kept["annotation"] = kept.index
+    labels = pd.DataFrame({"annotation": kept.index, "foundation": kept["rot-moral-foundations"].str.split("|")})
     signed = kept["action-moral-judgment"] / 2 * kept["action-agree"] / 4
-    kept["signed"] = signed.astype("float32")
+    labels["signed"] = signed.astype("float32")
     for f, foundation in enumerate(FOUNDATIONS):
         tagged = kept["rot-moral-foundations"].str.contains(foundation, regex=False)
-        kept[f"m_{POLES[2 * f]}"] = (signed.clip(lower=0) * tagged).astype("float32")
-        kept[f"m_{POLES[2 * f + 1]}"] = ((-signed).clip(lower=0) * tagged).astype("float32")
+        labels[f"m_{POLES[2 * f]}"] = (signed.clip(lower=0) * tagged).astype("float32")
+        labels[f"m_{POLES[2 * f + 1]}"] = ((-signed).clip(lower=0) * tagged).astype("float32")
     action = kept["action"].str.strip().str.replace(r"\.$", "", regex=True).str.strip()
     normalised = action.str.lower().str.replace(r"\s+", " ", regex=True)
-    kept["text"] = pd.factorize(normalised)[0]
-    texts = pd.DataFrame({"text": kept["text"], "action": action, "normalised": normalised}).drop_duplicates("text")
+    labels["text"] = pd.factorize(normalised)[0]
+    texts = pd.DataFrame({"text": labels["text"], "action": action, "normalised": normalised}).drop_duplicates("text")
     texts["split"] = texts["normalised"].map(split_of)
-    kept["split"] = kept["text"].map(texts.set_index("text")["split"])
-    kept["foundation"] = kept["rot-moral-foundations"].str.split("|")
-    rows = kept.explode("foundation", ignore_index=True)
+    labels["split"] = labels["text"].map(texts.set_index("text")["split"])
+    rows = labels.explode("foundation", ignore_index=True)
     rows["row"] = rows.index
+    tables = {"annotations": kept, "texts": texts, "rows": rows}
     try:
         import pyarrow  # noqa: F401
 
         writes = "parquet"
-        rows.to_parquet(f"{out}.rows.parquet")
-        texts.to_parquet(f"{out}.texts.parquet")
+        for name, frame in tables.items():
+            frame.to_parquet(f"{out}.{name}.parquet")
     except ImportError:
         writes = "pickle"
-        rows.to_pickle(f"{out}.rows.pickle")
-        texts.to_pickle(f"{out}.texts.pickle")
-    seconds = time.perf_counter() - start
+        for name, frame in tables.items():
+            frame.to_pickle(f"{out}.{name}.pickle")
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     print(
         json.dumps(
-            dict(seconds=seconds, annotations=len(kept), rows=len(rows), texts=len(texts), pandas=pd.__version__, writes=writes)
+            {
+                "seconds": seconds,
+                "cpu": cpu,
+                "annotations": len(kept),
+                "rows": len(rows),
+                "texts": len(texts),
+                "pandas": pd.__version__,
+                "writes": writes,
+            }
         )
     )
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
@@ -160,24 +161,31 @@ async function makeTexts(database: Database, seed: number): Promise<void> {
 }
 
 async function makeRows(database: Database): Promise<void> {
+  await database.run(`
+    CREATE TABLE ordered_rows AS
+    SELECT text, annotation, split, foundation::UTINYINT AS foundation, signed, tags
+    FROM annotations JOIN texts USING (normalised) JOIN range(${FOUNDATIONS.length}) AS f(foundation) ON ((tags >> foundation) & 1) = 1
+    ORDER BY annotation, foundation`);
   const slots = POLES.map((pole, slot) => {
     const tagged = `((tags >> ${slot >> 1}) & 1)`;
     return `(${tagged} * greatest(0, ${slot % 2 === 0 ? '' : '-'}signed) + 0)::FLOAT AS m_${pole}`;
   });
-  const foundations = FOUNDATIONS.map((f, i) => `(${i}, ${literal(f)})`).join(', ');
   await database.run(`
-    CREATE TABLE ordered_rows AS
-    SELECT text, annotation, split, foundation, signed::FLOAT AS signed, ${slots.join(', ')}
-    FROM annotations JOIN texts USING (normalised) JOIN (VALUES ${foundations}) AS f(slot, foundation) ON ((tags >> slot) & 1) = 1
-    ORDER BY annotation, slot`);
-  await database.run('CREATE VIEW rows AS SELECT rowid::INTEGER AS row, * FROM ordered_rows');
+    CREATE VIEW rows AS
+    SELECT rowid::INTEGER AS row, text, annotation, split, [${FOUNDATIONS.map(literal).join(', ')}][foundation + 1] AS foundation,
+      signed::FLOAT AS signed, ${slots.join(', ')}
+    FROM ordered_rows`);
 }
 
-/** `contentHash` of the tables `texts` and `rows`, without holding them in memory as objects. */
+/** `contentHash` of the corpus, a block at a time. */
 async function contentHashOf(database: Database): Promise<string> {
-  const [{ hash }] = await database.rows<{ hash: string }>(`
-    SELECT sha256((SELECT string_agg(action || chr(30), '' ORDER BY text) FROM texts) ||
-      (SELECT string_agg(concat_ws(' ', text, annotation, list_position([${FOUNDATIONS.map(literal).join(', ')}], foundation) - 1,
-        (signed * 8)::INTEGER) || chr(30), '' ORDER BY row) FROM rows)) AS hash`);
-  return hash;
+  const hash = createHash('sha256');
+  const blocks = (record: string, table: string) =>
+    database.each(
+      `SELECT string_agg(${record} || chr(30), '' ORDER BY rowid) FROM ${table} GROUP BY rowid // 4096 ORDER BY rowid // 4096`,
+      ([block]) => hash.update(block as string),
+    );
+  await blocks('action', 'ordered_texts');
+  await blocks(`concat_ws(' ', text, annotation, foundation, (signed * 8)::INTEGER)`, 'ordered_rows');
+  return hash.digest('hex');
 }

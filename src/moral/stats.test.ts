@@ -72,7 +72,8 @@ describe('corpusStats', () => {
   test('are in the manifest too', async () => {
     const out = await corpus('manifest');
     const { details } = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')) as { details: object };
-    expect(details).toMatchObject(JSON.parse(JSON.stringify(await corpusStats(out))));
+    const { leaks: _, words: __, ...contents } = await corpusStats(out);
+    expect(details).toMatchObject({ ...contents });
   });
 
   test('finds a leak', async () => {

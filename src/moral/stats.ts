@@ -7,20 +7,16 @@ import { Database, literal } from './database.js';
 import { FOUNDATIONS, type Foundation, POLES } from './foundation.js';
 import { normalisedTextSql } from './text.js';
 
-/** What a corpus holds. Counts of rows unless the name says otherwise. */
+/** What a corpus holds, as its manifest tells. Counts of rows unless the name says otherwise. */
 export interface CorpusContents {
   texts: number;
   annotations: number;
   rows: number;
   splits: Record<CorpusSplit, { texts: number; rows: number }>;
-  /** Texts that stand in more than one split by their normalised form, and rows whose split is not their text's: both 0 in a sound corpus. */
-  leaks: { texts: number; rows: number };
   /** Foundation -> virtue, vice or neutral -> level -> rows. */
   cells: PaperBuckets;
   /** Share of annotations tagged with more than one foundation. */
   multiFoundationShare: number;
-  /** Lengths in words of the distinct texts of each pole, and of those judged neutral. */
-  words: { pole: string; texts: number; mean: number; q25: number; median: number; q75: number; max: number }[];
   labelNoise: LabelNoise;
 }
 
@@ -45,6 +41,10 @@ export interface CorpusStats extends CorpusContents {
   sha256: string;
   /** What was assumed for columns the source lacks. */
   assumptions: string[];
+  /** Texts that stand in more than one split by their normalised form, and rows whose split is not their text's: both 0 in a sound corpus. */
+  leaks: { texts: number; rows: number };
+  /** Lengths in words of the distinct texts of each pole, and of those judged neutral. */
+  words: { pole: string; texts: number; mean: number; q25: number; median: number; q75: number; max: number }[];
 }
 
 /**
@@ -59,7 +59,15 @@ export async function corpusStats(dir: string): Promise<CorpusStats> {
   try {
     for (const table of ['texts', 'rows'])
       await database.run(`CREATE VIEW ${table} AS FROM read_parquet(${literal(`${directory}/${table}.parquet`)})`);
-    return { name, authored, sha256, assumptions, ...(await corpusContents(database)) };
+    return {
+      name,
+      authored,
+      sha256,
+      assumptions,
+      ...(await corpusContents(database)),
+      leaks: await leaks(database),
+      words: await words(database),
+    };
   } catch (error) {
     if (error instanceof MoralscopeError) throw error;
     throw new MoralscopeError(
@@ -73,7 +81,7 @@ export async function corpusStats(dir: string): Promise<CorpusStats> {
   }
 }
 
-/** The same, of the tables `texts` and `rows` of a database. */
+/** Counts the tables or views `texts` and `rows` of a database. */
 export async function corpusContents(database: Database): Promise<CorpusContents> {
   const [counts] = await database.rows<{ texts: number; annotations: number; rows: number }>(
     `SELECT (SELECT count(*) FROM texts)::INTEGER AS texts, count(DISTINCT annotation)::INTEGER AS annotations,
@@ -82,10 +90,8 @@ export async function corpusContents(database: Database): Promise<CorpusContents
   return {
     ...counts,
     splits: await splits(database),
-    leaks: await leaks(database),
     cells: await cells(database),
     multiFoundationShare: await multiFoundationShare(database),
-    words: await words(database),
     labelNoise: await labelNoise(database),
   };
 }
@@ -101,7 +107,7 @@ async function splits(database: Database): Promise<CorpusContents['splits']> {
   return Object.fromEntries(CORPUS_SPLITS.map((split) => [split, of(split)])) as CorpusContents['splits'];
 }
 
-async function leaks(database: Database): Promise<CorpusContents['leaks']> {
+async function leaks(database: Database): Promise<CorpusStats['leaks']> {
   const [found] = await database.rows<{ texts: number; rows: number }>(
     `SELECT
        (SELECT count(*) FROM (SELECT 1 FROM texts GROUP BY ${normalisedTextSql('action')} HAVING count(DISTINCT split) > 1))::INTEGER AS texts,
@@ -126,11 +132,11 @@ async function multiFoundationShare(database: Database): Promise<number> {
   return share;
 }
 
-async function words(database: Database): Promise<CorpusContents['words']> {
+async function words(database: Database): Promise<CorpusStats['words']> {
   const virtues = POLES.filter((_, slot) => slot % 2 === 0);
   const vices = POLES.filter((_, slot) => slot % 2 === 1);
   const list = (names: readonly string[]) => `[${names.map(literal).join(', ')}]`;
-  const found = await database.rows<CorpusContents['words'][number]>(
+  const found = await database.rows<CorpusStats['words'][number]>(
     `SELECT pole, count(*)::INTEGER AS texts, avg(n) AS mean, quantile_cont(n, .25) AS q25, quantile_cont(n, .5) AS median,
        quantile_cont(n, .75) AS q75, max(n)::INTEGER AS max
      FROM (
