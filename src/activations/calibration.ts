@@ -67,11 +67,13 @@ export function chooseReadoutTokens(tokenizer: Tokenizer, template: string, mean
   return { tokenIds, tokens: tokenIds.map((id) => tokenizer.decode([id])), pairs, words, sample };
 }
 
-/** The id of a word that is one token after the template, whatever the tokenizer makes of the space between. */
+/** The id of a word that is one token after the template, whatever the tokenizer makes of the space between; an unknown token is none. */
 function nextToken(tokenizer: Tokenizer, template: string, word: string): number | undefined {
   const text = fillTemplate(template, 'reading');
   const encode = (s: string) => tokenizer.encode(s, { addSpecialTokens: false });
   const before = encode(text);
   const after = encode(/\s$/.test(text) ? text + word : `${text} ${word}`);
-  return after.length === before.length + 1 && before.every((id, i) => after[i] === id) ? after.at(-1) : undefined;
+  const id = after.at(-1)!;
+  const isNext = after.length === before.length + 1 && before.every((known, i) => after[i] === known);
+  return isNext && tokenizer.decode([id]).trim() === word ? id : undefined;
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { MoralscopeError } from '../errors.js';
 import { checkTemplate, DEFAULT_TEMPLATE, fillTemplate } from './template.js';
 
-test.each(['is morally', '', '{Action} is', '{action} and {action}'])('refuses the template %j', (template) => {
+test.each(['is morally', '', '{Action} is', '{action} and {action}', '{action} is '])('refuses the template %j', (template) => {
   expect(() => checkTemplate(template)).toThrow(MoralscopeError);
 });
 

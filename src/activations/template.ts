@@ -4,13 +4,19 @@ import { MoralscopeError } from '../errors.js';
 export const DEFAULT_TEMPLATE = '{action} is morally';
 const SLOT = '{action}';
 
-/** @throws MoralscopeError `misuse` unless `{action}` stands in the template exactly once. */
+/** @throws MoralscopeError `misuse` unless `{action}` stands in the template exactly once and no space stands at its end. */
 export function checkTemplate(template: string): void {
   if (template.split(SLOT).length !== 2)
     throw new MoralscopeError(
       'misuse',
       `The template ${JSON.stringify(template)} must contain ${SLOT} once.`,
       `Write for instance --template ${JSON.stringify(DEFAULT_TEMPLATE)}.`,
+    );
+  if (template.endsWith(' '))
+    throw new MoralscopeError(
+      'misuse',
+      `The template ${JSON.stringify(template)} ends with a space, but the model's next word brings its own.`,
+      'Drop the space.',
     );
 }
 
