@@ -9,6 +9,13 @@ const ACTION = 'action';
 const TAGS = 'rot-moral-foundations';
 const JUDGMENT = 'action-moral-judgment';
 
+/** The columns of Social-Chemistry-101: each means what it says, none is another one misspelt. */
+const SOCIAL_CHEM_COLUMNS = (
+  'area m split rot-agree rot-categorization rot-moral-foundations rot-char-targeting rot-bad rot-judgment action action-agency ' +
+  'action-moral-judgment action-agree action-legal action-pressure action-char-involved action-hypothetical situation ' +
+  'situation-short-id rot rot-id rot-worker-id breakdown-worker-id n-characters characters'
+).split(' ');
+
 /** Which of a source's columns say what, and what was assumed for those it lacks. */
 export interface AnnotationColumns {
   /** `action-agree`, or `rot-agree` in its place. */
@@ -39,12 +46,12 @@ export function annotationColumns(source: Source): AnnotationColumns {
 function missing({ path, columns }: Source, column: string): MoralscopeError {
   const near = nearestName(
     column,
-    columns.filter((c) => !['area', 'm', 'rot', 'split', 'situation', 'rot-agree'].includes(c)),
+    columns.filter((c) => !SOCIAL_CHEM_COLUMNS.includes(c)),
   );
   return new MoralscopeError(
     'bad-file',
     `${path} has no column ${column}; its columns are ${columns.join(', ').slice(0, 500)}.`,
-    near && near !== column ? `Is it ${near}? Then rename that.` : 'Give a table with the columns of Social-Chemistry-101.',
+    near ? `Is it ${near}? Then rename that.` : 'Give a table with the columns of Social-Chemistry-101.',
   );
 }
 

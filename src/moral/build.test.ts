@@ -174,6 +174,11 @@ describe('formats', () => {
   });
 });
 
+test('a path with quotes and wildcards is just a path', async () => {
+  const { corpus } = await build(file("it's [a] *?{b,c}.tsv", table(GOOD)));
+  expect(corpus).toMatchObject({ name: "it's [a] *?{b,c}", texts: ['helping out'] });
+});
+
 describe('the filter', () => {
   test('leaves out bad rows, other m, and empty fields', async () => {
     const { corpus } = await build(

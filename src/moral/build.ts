@@ -34,7 +34,7 @@ export interface CorpusOptions extends WorkOptions {
 /**
  * Builds a corpus directory from annotations (PAPER.md section 1): rows that are not bad and of one annotator, with action,
  * foundations, judgment and agreement; one row per annotation and tagged foundation; texts told apart by their normalised
- * form and split 80/10/10 by it, so that no text is in two splits. Memory does not grow with the file.
+ * form and split 80/10/10 by it, so that no text is in two splits. Beyond 1 GB the work spills to disk.
  *
  * The directory holds `texts.parquet` (text, action, normalised, split), `rows.parquet` (row, text, annotation, split,
  * foundation, signed and the annotation's moral vector m_care ... m_degradation), `annotations.parquet` (the source's own
@@ -122,7 +122,6 @@ async function build(database: Database, directory: ArtifactDirectory, path: str
 
   await checkAnnotations(database, source, columns, annotations);
   await database.run(annotationTable(annotations, columns));
-
   await makeTexts(database, seed);
   report(2);
   await makeRows(database);
