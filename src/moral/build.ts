@@ -32,9 +32,9 @@ export interface CorpusOptions extends WorkOptions {
 }
 
 /**
- * Builds a corpus directory from annotations (PAPER.md section 1): rows that are not bad and of one annotator, with action,
- * foundations, judgment and agreement; one row per annotation and tagged foundation; texts told apart by their normalised
- * form and split 80/10/10 by it, so that no text is in two splits. Beyond 1 GB the work spills to disk.
+ * Builds a corpus directory from annotations (PAPER.md section 1): rows with rot-bad = 0 and m = 1 that have action, foundations,
+ * judgment and agreement; one row per annotation and tagged foundation; texts told apart by their normalised form and split
+ * 80/10/10 by it, so that no text is in two splits. Beyond 1 GB the work spills to disk.
  *
  * The directory holds `texts.parquet` (text, action, normalised, split), `rows.parquet` (row, text, annotation, split,
  * foundation, signed and the annotation's moral vector m_care ... m_degradation), `annotations.parquet` (the source's own
