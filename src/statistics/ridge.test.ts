@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';
-import { fitRidge } from './regression.js';
 import { determination, RidgePath } from './ridge.js';
 
 interface Case {
@@ -48,59 +47,62 @@ test.each((golden.ridge as Case[]).map((c) => [c.name, c] as const))(
   },
 );
 
-/** Rows of which the first target is linear and the second constant; the other sets' targets are other people's. */
-function data(sets: number) {
-  const random = new Random(11, 'ridge');
-  const [d, outputs] = [12, 3];
-  const weights = Float64Array.from({ length: d }, () => random.normal());
-  const part = (rows: number) => {
-    const x = Float32Array.from({ length: rows * d }, () => random.normal() + 100);
-    const y = new Float32Array(rows * sets * outputs);
-    for (let i = 0; i < rows; i++) {
-      const signal = weights.reduce((sum, w, j) => sum + w * (x[i * d + j] - 100), 0);
-      for (let set = 0; set < sets; set++) {
-        y[(i * sets + set) * outputs] = set === 0 ? signal + 0.5 * random.normal() : random.normal();
-        y[(i * sets + set) * outputs + 1] = 4;
-        y[(i * sets + set) * outputs + 2] = random.normal();
-      }
-    }
-    return { x, y };
-  };
-  return { train: part(150), validation: part(60), test: part(80), d, outputs };
+/** Rows of which target 0 is linear, target 1 constant and the others noise. */
+function data(rows: number, d: number, columns: number, random: Random) {
+  const x = Float32Array.from({ length: rows * d }, () => random.normal() + 100);
+  const y = Float32Array.from({ length: rows * columns }, (_, at) => {
+    const row = Math.floor(at / columns) * d;
+    if (at % columns === 0) return 2 * x[row] - x[row + 3] + 0.3 * random.normal();
+    return at % columns === 1 ? 4 : random.normal();
+  });
+  return { x, y };
 }
 
-test('every set of targets is fitted as if it were alone', async () => {
-  const sets = 4;
-  const all = data(sets);
-  const together = await fitRidge(all, matmul);
-  expect(together).toHaveLength(sets);
-  for (let set = 0; set < sets; set++) {
-    const only = (y: Float32Array) => y.filter((_, i) => Math.floor(i / 3) % sets === set);
-    const alone = await fitRidge(
-      {
-        ...all,
-        train: { x: all.train.x, y: only(all.train.y) },
-        validation: { x: all.validation.x, y: only(all.validation.y) },
-        test: { x: all.test.x, y: only(all.test.y) },
-      },
-      matmul,
+test.each([
+  ['primal', 150, 12],
+  ['dual', 40, 60],
+])('many targets side by side are fitted as each alone: %s', async (_, n, d) => {
+  const random = new Random(11, 'ridge');
+  const columns = 150;
+  const train = data(n, d, columns, random);
+  const other = data(20, d, columns, random);
+  const path = await RidgePath.fit(train.x, n, d, matmul);
+  const basis = await path.basis(other.x);
+  const all = await path.project(train.y, columns);
+  const together = path.solve(10, all);
+  const predictions = await path.predict(basis, together.coefficients, all);
+  for (const c of [0, 2, 63, 64, 149]) {
+    const alone = await path.project(
+      train.y.filter((_, at) => at % columns === c),
+      1,
     );
-    expect(together[set].lambda).toBe(alone[0].lambda);
-    expect(together[set].meanR2).toBeCloseTo(alone[0].meanR2, 5);
-    expect(together[set].adjustedR2).toBeCloseTo(alone[0].adjustedR2, 5);
-    expect(together[set].predictions).toHaveLength(80 * 3);
+    const fit = path.solve(10, alone);
+    expect(fit.trainingR2[0]).toBeCloseTo(together.trainingR2[c], 5);
+    (await path.predict(basis, fit.coefficients, alone)).forEach((value, i) => {
+      expect(value).toBeCloseTo(predictions[i * columns + c], 4);
+    });
   }
 });
 
-test('a linear target is found, noise is shrunk away, a constant one has no R2', async () => {
-  const [truth, noise] = await fitRidge(data(2), matmul);
-  expect(truth.r2[0]).toBeGreaterThan(0.9);
-  expect(truth.r2[1]).toBeNaN();
-  expect(noise.meanR2).toBeLessThan(0.1);
-  expect(noise.lambda).toBeGreaterThan(truth.lambda);
-  expect(noise.edf).toBeLessThan(truth.edf);
-  expect(truth.adjustedR2).toBeLessThan(truth.trainingR2);
-  expect(truth.edf).toBeLessThanOrEqual(12);
+test('a linear target is found, a great penalty leaves the mean, a constant target has no R2', async () => {
+  const random = new Random(12, 'ridge');
+  const [n, d, columns] = [200, 10, 3];
+  const train = data(n, d, columns, random);
+  const other = data(100, d, columns, random);
+  const path = await RidgePath.fit(train.x, n, d, matmul);
+  const targets = await path.project(train.y, columns);
+  const basis = await path.basis(other.x);
+  const predict = (lambda: number) => path.predict(basis, path.solve(lambda, targets).coefficients, targets);
+  const r2 = determination(other.y, await predict(1), columns);
+  expect(r2[0]).toBeGreaterThan(0.9);
+  expect(r2[1]).toBeNaN();
+  expect(r2[2]).toBeLessThan(0.1);
+  expect(path.solve(1, targets).trainingR2[1]).toBeNaN();
+  (await predict(1e12)).forEach((value, at) => {
+    expect(value).toBeCloseTo(targets.mean[at % columns], 4);
+  });
+  expect(path.edf(1e-6)).toBeCloseTo(d, 4);
+  expect(path.edf(1e12)).toBeCloseTo(0, 4);
 });
 
 test('weights stand for copies', () => {

@@ -101,7 +101,7 @@ export class RidgePath {
     const coefficients = new Float32Array(size * columns);
     const trainingR2 = new Float64Array(columns);
     const strip = new Float64Array(size * STRIP);
-    const residual = new Float64Array(STRIP);
+    const sums = new Float64Array(STRIP);
     for (let from = 0; from < columns; from += STRIP) {
       const width = Math.min(STRIP, columns - from);
       for (let i = 0; i < size; i++) {
@@ -111,7 +111,7 @@ export class RidgePath {
         const source = i * columns + from;
         for (let j = 0; j < width; j++) strip[row + j] = z[source + j] - factor * strip[before + j];
       }
-      residual.fill(0);
+      sums.fill(0);
       for (let i = size - 1; i >= 0; i--) {
         const inverse = 1 / pivots[i];
         const factor = i + 1 < size ? factors[i] : 0;
@@ -122,12 +122,12 @@ export class RidgePath {
           const w = strip[row + j] * inverse - factor * strip[after + j];
           strip[row + j] = w;
           coefficients[target + j] = w;
-          // Primal: |y|^2 - 2 z.w + w.T w = |y|^2 - z.w - lambda |w|^2. Dual: the residual is lambda w.
-          residual[j] += this.primal ? w * (z[target + j] + lambda * w) : lambda * lambda * w * w;
+          // Residual squares: primal |y|^2 - 2 z.w + w.T w = |y|^2 - (z.w + lambda |w|^2), dual |lambda w|^2.
+          sums[j] += this.primal ? w * (z[target + j] + lambda * w) : lambda * lambda * w * w;
         }
       }
       for (let j = 0; j < width; j++) {
-        const explained = this.primal ? residual[j] : total[from + j] - residual[j];
+        const explained = this.primal ? sums[j] : total[from + j] - sums[j];
         trainingR2[from + j] = total[from + j] > 0 ? explained / total[from + j] : Number.NaN;
       }
     }
