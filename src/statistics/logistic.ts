@@ -115,19 +115,32 @@ function derivatives(rows: Float32Array, labels: ArrayLike<number>, d: number, w
   const gradient = new Float64Array(size);
   const hessian = new Float64Array(size * size);
   const score = scores(rows, d, w, w[d]);
-  for (let i = 0; i < score.length; i++) {
+  const n = score.length;
+  // The curvature of rows past the end stays 0.
+  const curvature = new Float64Array(n + 3);
+  for (let i = 0; i < n; i++) {
     const p = 1 / (1 + Math.exp(-score[i]));
     const error = p - (labels[i] === 1 ? 1 : 0);
-    const curvature = p * (1 - p);
-    const row = i * d;
+    curvature[i] = p * (1 - p);
     for (let a = 0; a < d; a++) {
-      const factor = curvature * rows[row + a];
-      gradient[a] += error * rows[row + a];
-      hessian[d * size + a] += factor;
-      for (let b = 0, at = a * size; b <= a; b++) hessian[at + b] += factor * rows[row + b];
+      gradient[a] += error * rows[i * d + a];
+      hessian[d * size + a] += curvature[i] * rows[i * d + a];
     }
     gradient[d] += error;
-    hessian[d * size + d] += curvature;
+    hessian[d * size + d] += curvature[i];
+  }
+  // Four rows at a time: the Hessian goes through the cache a quarter as often.
+  for (let i = 0; i < n; i += 4) {
+    const r0 = i * d;
+    const [r1, r2, r3] = [1, 2, 3].map((k) => Math.min(i + k, n - 1) * d);
+    for (let a = 0; a < d; a++) {
+      const f0 = curvature[i] * rows[r0 + a];
+      const f1 = curvature[i + 1] * rows[r1 + a];
+      const f2 = curvature[i + 2] * rows[r2 + a];
+      const f3 = curvature[i + 3] * rows[r3 + a];
+      for (let b = 0, at = a * size; b <= a; b++)
+        hessian[at + b] += f0 * rows[r0 + b] + f1 * rows[r1 + b] + f2 * rows[r2 + b] + f3 * rows[r3 + b];
+    }
   }
   for (let a = 0; a < d; a++) {
     gradient[a] += lambda * w[a];
