@@ -3,11 +3,12 @@
 // RUN is a directory that `demo` or `diagnose` made: its corpus and activations are used.
 // 1. Permuted judgments on real states: how often does each analysis reject at 5%? The maxima over layers and poles included.
 // 2. Planted signal on synthetic states: how often does each analysis find it, by effect size?
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { ActivationDirectory } from '../dist/activations/directory.js';
 import { clusterStates } from '../dist/diagnosis/clustering.js';
 import { Design } from '../dist/diagnosis/design.js';
@@ -50,26 +51,38 @@ async function main() {
   if (positionals.length !== 1) throw new Error('give the directory of a run, e.g. runs/demo');
   const tasks = [
     ...Array.from({ length: Number(values.seeds) }, (_, seed) => ({ kind: 'null', seed })),
-    ...EFFECTS.flatMap((effect) => Array.from({ length: Number(values['power-seeds']) }, (_, seed) => ({ kind: 'power', effect, seed }))),
+    ...EFFECTS.flatMap((effect) =>
+      Array.from({ length: Number(values['power-seeds']) }, (_, seed) => ({ kind: 'power', effect, seed })),
+    ),
   ];
   const results = await run(tasks);
   const nulls = results.filter((_, i) => tasks[i].kind === 'null');
   const n = nulls.length;
   const bound = binomialBound(n, LEVEL);
-  console.log(`permuted judgments, ${n} seeds, ${values.texts} texts, layers ${values.layers}, pooling ${values.pooling}, ${permutations} permutations`);
+  console.log(
+    `permuted judgments, ${n} seeds, ${values.texts} texts, layers ${values.layers}, pooling ${values.pooling}, ${permutations} permutations`,
+  );
   console.log(`a test at 5% rejects at most ${bound} of ${n} (97.5% quantile of the binomial)\n`);
   console.log('| statistic | rejections | share | within the bound |\n|---|---|---|---|');
   for (const name of Object.keys(nulls[0])) {
     const ps = nulls.map((r) => r[name]).filter((p) => p !== null && p !== undefined);
     const hits = ps.filter((p) => p < LEVEL).length;
-    console.log(`| ${name} | ${hits} of ${ps.length} | ${((100 * hits) / ps.length).toFixed(1)}% | ${hits <= binomialBound(ps.length, LEVEL) ? 'yes' : 'NO'} |`);
+    console.log(
+      `| ${name} | ${hits} of ${ps.length} | ${((100 * hits) / ps.length).toFixed(1)}% | ${hits <= binomialBound(ps.length, LEVEL) ? 'yes' : 'NO'} |`,
+    );
   }
-  console.log(`\nplanted signal, ${values['power-seeds']} seeds an effect, ${POWER_TEXTS} texts, ${POWER_WIDTH} channels: share of seeds with p < .05\n`);
-  console.log('| effect | categorical (separation) | gradient (slope) | structural (clusters) | dimensional (linear map) |\n|---|---|---|---|---|');
+  console.log(
+    `\nplanted signal, ${values['power-seeds']} seeds an effect, ${POWER_TEXTS} texts, ${POWER_WIDTH} channels: share of seeds with p < .05\n`,
+  );
+  console.log(
+    '| effect | categorical (separation) | gradient (slope) | structural (clusters) | dimensional (linear map) |\n|---|---|---|---|---|',
+  );
   for (const effect of EFFECTS) {
     const own = results.filter((_, i) => tasks[i].kind === 'power' && tasks[i].effect === effect);
     const share = (name) => (own.filter((r) => r[name] !== null && r[name] < LEVEL).length / own.length).toFixed(2);
-    console.log(`| ${effect} | ${share('categorical')} | ${share('gradient')} | ${share('structural')} | ${share('dimensional')} |`);
+    console.log(
+      `| ${effect} | ${share('categorical')} | ${share('gradient')} | ${share('structural')} | ${share('dimensional')} |`,
+    );
   }
 }
 
@@ -112,7 +125,8 @@ async function work() {
   const matmul = await MatMul.open(1);
   const real = await realTexts();
   parentPort.on('message', async ({ index, task }) => {
-    const result = task.kind === 'null' ? await rejectReal(real, task.seed, matmul) : await rejectPlanted(task.effect, task.seed, matmul);
+    const result =
+      task.kind === 'null' ? await rejectReal(real, task.seed, matmul) : await rejectPlanted(task.effect, task.seed, matmul);
     parentPort.postMessage({ index, result });
   });
 }
@@ -147,7 +161,8 @@ async function rejectReal({ texts, layers, odds }, seed, matmul) {
     for (const name of Object.keys(columns)) columns[name].push(...found.columns[name]);
     if (l === 1) Object.assign(p, found.p);
   }
-  for (const [name, own] of Object.entries(columns)) p[`${name}, maximum over layers and poles`] = maximumP(own, name === 'categorical' ? 'less' : 'greater') ?? null;
+  for (const [name, own] of Object.entries(columns))
+    p[`${name}, maximum over layers and poles`] = maximumP(own, name === 'categorical' ? 'less' : 'greater') ?? null;
   const second = design.halves[1];
   const half = await prototypeStatistics(second.texts, centre(select(layers[1].states, second.positions)), second.draws, matmul);
   p['categorical, second half'] = pOf(half.cosines, 5, 'less');
@@ -185,7 +200,8 @@ async function analyse(states, clustering, design, matmul) {
   };
 }
 
-const columnsOf = ({ observed, permuted }) => Array.from(observed, (value, i) => ({ observed: value, permuted: column(permuted, i) }));
+const columnsOf = ({ observed, permuted }) =>
+  Array.from(observed, (value, i) => ({ observed: value, permuted: column(permuted, i) }));
 const pOf = (statistic, index, better) => figure(statistic, index, { better, bounds: [-1, 1], whyEmpty: '' }).p ?? null;
 
 const EFFECTS = [0, 0.1, 0.2, 0.3, 0.5, 0.8];
@@ -211,7 +227,13 @@ async function rejectPlanted(effect, seed, matmul) {
     return { n, d, data };
   };
   const ids = Int32Array.from({ length: n }, (_, i) => i);
-  const corpus = { name: 'planted', authored: true, sha256: '', texts: Array.from(ids, String), rows: { length: n, text: ids, annotation: ids, foundation, signed } };
+  const corpus = {
+    name: 'planted',
+    authored: true,
+    sha256: '',
+    texts: Array.from(ids, String),
+    rows: { length: n, text: ids, annotation: ids, foundation, signed },
+  };
   const design = new Design(JudgedTexts.of(corpus), { seed, permutations, bootstraps: 0 });
   const along = states((i, j) => 5 * effect * signed[i] * direction[foundation[i]][j]);
   const clustered = states((i, j) => 10 * effect * Math.sign(signed[i]) * direction[5][j]);

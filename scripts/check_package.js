@@ -16,7 +16,9 @@ const run = (command, args, cwd = elsewhere) =>
   });
 
 try {
-  const [{ filename, files, size }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', elsewhere], root).replace(/^[^[]*/, ''));
+  const [{ filename, files, size }] = JSON.parse(
+    run('npm', ['pack', '--json', '--pack-destination', elsewhere], root).replace(/^[^[]*/, ''),
+  );
   const stray = files.map((file) => file.path).filter((path) => /\.test\.|^(src|scripts|fixtures|bench)\//.test(path));
   if (stray.length) throw new Error(`the package holds ${stray.join(', ')}`);
 
@@ -43,12 +45,28 @@ console.log(typeof open, typeof run, figure.value, refused.message);
   );
   writeFileSync(
     join(elsewhere, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: { strict: true, module: 'nodenext', target: 'es2022', lib: ['es2023'], types: [], skipLibCheck: true, noResolve: false }, files: ['use.mts', 'node.d.ts'] }),
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        module: 'nodenext',
+        target: 'es2022',
+        lib: ['es2023'],
+        types: [],
+        skipLibCheck: true,
+        noResolve: false,
+      },
+      files: ['use.mts', 'node.d.ts'],
+    }),
   );
-  writeFileSync(join(elsewhere, 'node.d.ts'), "declare module 'node:fs' { export function mkdtempSync(prefix: string): string }\ndeclare const console: { log(...values: unknown[]): void };\n");
+  writeFileSync(
+    join(elsewhere, 'node.d.ts'),
+    "declare module 'node:fs' { export function mkdtempSync(prefix: string): string }\ndeclare const console: { log(...values: unknown[]): void };\n",
+  );
   run('npx', ['--no-install', 'tsc']);
   const said = run('node', ['use.mjs']);
-  console.log(`package: ${files.length} files, ${(size / 1e6).toFixed(2)} MB packed; help, import and types work elsewhere (${said.trim()})`);
+  console.log(
+    `package: ${files.length} files, ${(size / 1e6).toFixed(2)} MB packed; help, import and types work elsewhere (${said.trim()})`,
+  );
 } finally {
   rmSync(elsewhere, { recursive: true, force: true });
 }

@@ -29,7 +29,10 @@ export const StudyOptions = z.object({
   activations: z.string().optional().describe('directory made by `capture` of this corpus; left out, it is captured now'),
   layers: z.string().default('all').describe('layers to capture: all, or a list such as 3,7-12'),
   template: z.string().default(DEFAULT_TEMPLATE).describe('text around each action; {action} stands for it'),
-  pool: z.array(z.enum(POOLINGS)).default([...POOLINGS]).describe('poolings to diagnose'),
+  pool: z
+    .array(z.enum(POOLINGS))
+    .default([...POOLINGS])
+    .describe('poolings to diagnose'),
   ...DrawOptions.shape,
   seed: z.int().default(0).describe('seed of every random draw'),
 });
@@ -56,7 +59,11 @@ export async function study(options: StudyOptions): Promise<Study> {
   const activations = chosen.activations ?? join(out, 'activations');
   if (chosen.activations === undefined) {
     if (source === undefined)
-      throw new MoralscopeError('misuse', 'Neither a model nor activations were given.', 'Give --model, or --activations of an earlier capture.');
+      throw new MoralscopeError(
+        'misuse',
+        'Neither a model nor activations were given.',
+        'Give --model, or --activations of an earlier capture.',
+      );
     const model = await LanguageModel.open(source, work);
     try {
       const { layers, template, pool } = chosen;
@@ -80,7 +87,8 @@ export async function study(options: StudyOptions): Promise<Study> {
   });
   const [json, html, layers] = ['diagnosis.json', 'report.html', '.layers'].map((name) => directory.file(name));
   try {
-    if (directory.finished) return { diagnosis: Diagnosis.parse(JSON.parse(await readFile(json, 'utf8'))), directory: directory.path };
+    if (directory.finished)
+      return { diagnosis: Diagnosis.parse(JSON.parse(await readFile(json, 'utf8'))), directory: directory.path };
     const diagnosis = await diagnose({ activations, corpus, seed, permutations, bootstraps, workDirectory: layers, ...work });
     await writeFileAtomic(json, `${JSON.stringify(diagnosis, null, 1)}\n`);
     await writeFileAtomic(html, renderReport(diagnosis));
@@ -96,7 +104,11 @@ export async function study(options: StudyOptions): Promise<Study> {
 function inTermsOf(whole: Corpus, sample: Corpus): Corpus {
   if (sample === whole) return whole;
   const ids = new Map(whole.texts.map((text, id) => [text, id]));
-  return { ...whole, name: sample.name, rows: { ...sample.rows, text: sample.rows.text.map((text) => ids.get(sample.texts[text])!) } };
+  return {
+    ...whole,
+    name: sample.name,
+    rows: { ...sample.rows, text: sample.rows.text.map((text) => ids.get(sample.texts[text])!) },
+  };
 }
 
 /** The five verdicts and the summary, for reading in a terminal. */

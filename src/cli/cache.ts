@@ -12,7 +12,9 @@ export const cacheCommand = () =>
     .addCommand(
       command('ls', 'list the entries', NoOptions, async () => {
         const entries = await cacheEntries();
-        const lines = entries.map(({ id, bytes, record }) => `${id.padEnd(48)} ${megabytes(bytes)}  ${record ? record.source : 'unfinished'}`);
+        const lines = entries.map(
+          ({ id, bytes, record }) => `${id.padEnd(48)} ${megabytes(bytes)}  ${record ? record.source : 'unfinished'}`,
+        );
         return { json: entries, text: [cacheDirectory(), ...lines].join('\n') };
       }),
     )
@@ -28,9 +30,12 @@ export const cacheCommand = () =>
         const wanted = names.length ? names : (await cacheEntries()).map(({ id }) => id);
         const checks = [];
         for (const name of wanted) checks.push(await verifyCacheEntry(name, work));
-        const text = checks.map(({ entry, faults }) => [`${faults.length ? 'FAULTY' : 'sound '}  ${entry.id}`, ...faults].join('\n        ')).join('\n');
+        const text = checks
+          .map(({ entry, faults }) => [`${faults.length ? 'FAULTY' : 'sound '}  ${entry.id}`, ...faults].join('\n        '))
+          .join('\n');
         const faulty = checks.filter(({ faults }) => faults.length > 0).map(({ entry }) => entry.id);
-        if (faulty.length) throw new MoralscopeError('bad-file', text, `Run moralscope cache rm ${faulty.join(' ')}, then pull again.`);
+        if (faulty.length)
+          throw new MoralscopeError('bad-file', text, `Run moralscope cache rm ${faulty.join(' ')}, then pull again.`);
         return { json: checks, text };
       }).argument('[entry...]', 'default: every entry'),
     );

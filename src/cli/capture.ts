@@ -31,7 +31,11 @@ export const captureCommand = () =>
     if ((options.corpus === undefined) === (options.texts === undefined))
       throw new MoralscopeError('misuse', 'Give either --corpus or --texts.', '--help lists the flags.');
     if (options.corpus !== undefined && !existsSync(join(options.corpus, 'manifest.json')))
-      throw new MoralscopeError('not-found', `${options.corpus} is no corpus directory.`, `Make one: moralscope corpus build --from ${options.corpus} --out DIR`);
+      throw new MoralscopeError(
+        'not-found',
+        `${options.corpus} is no corpus directory.`,
+        `Make one: moralscope corpus build --from ${options.corpus} --out DIR`,
+      );
     const { pool, precision: _, ...rest } = options;
     const captured = await capture({
       ...rest,

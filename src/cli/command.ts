@@ -21,7 +21,11 @@ export function command<S extends z.ZodObject<Fields>>(
   name: string,
   description: string,
   schema: S,
-  run: (options: z.infer<S>, work: Required<Pick<WorkOptions, 'onProgress' | 'signal'>>, args: string[]) => Promise<CommandResult>,
+  run: (
+    options: z.infer<S>,
+    work: Required<Pick<WorkOptions, 'onProgress' | 'signal'>>,
+    args: string[],
+  ) => Promise<CommandResult>,
 ): Command {
   const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
   return built.action(async (...actionArgs: unknown[]) => {

@@ -6,7 +6,12 @@ const Options = StudyOptions.pick({ permutations: true, bootstraps: true, seed: 
 });
 
 export const demoCommand = () =>
-  command('demo', 'the whole study, small: the default model on the starter corpus, to a report', Options, async (options, work) => {
-    const result = await study({ ...DEMO, ...options, ...work });
-    return { json: result.diagnosis, text: formatStudy(result) };
-  });
+  command(
+    'demo',
+    'the whole study, small: the default model on the starter corpus, to a report',
+    Options,
+    async (options, work) => {
+      const result = await study({ ...DEMO, ...options, ...work });
+      return { json: result.diagnosis, text: formatStudy(result) };
+    },
+  );

@@ -18,7 +18,8 @@ const program = new Command('moralscope')
   .showHelpAfterError('(--help says more)')
   .enablePositionalOptions();
 
-for (const command of [demoCommand(), pullCommand(), cacheCommand(), corpusCommand(), captureCommand(), diagnoseCommand()]) program.addCommand(command);
+for (const command of [demoCommand(), pullCommand(), cacheCommand(), corpusCommand(), captureCommand(), diagnoseCommand()])
+  program.addCommand(command);
 
 for (const command of allCommands(program)) command.exitOverride();
 

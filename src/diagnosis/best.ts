@@ -32,7 +32,13 @@ const SUBSAMPLE_SHARE = 0.8;
  * One figure at the best layer of one analysis on the second half of the texts, or the typical actions there.
  * @param actions the corpus's texts by id
  */
-export async function reportBest({ kind }: BestTask, states: States, design: Design, actions: string[], matmul: MatMul): Promise<BestReport> {
+export async function reportBest(
+  { kind }: BestTask,
+  states: States,
+  design: Design,
+  actions: string[],
+  matmul: MatMul,
+): Promise<BestReport> {
   if (kind === 'structural') return { figure: await structuralFigure(states, design, matmul) };
   if (kind === 'typical') return { typical: await typicalActions(states, design, actions, matmul) };
   const { texts, positions, draws } = design.halves[1];
@@ -40,7 +46,11 @@ export async function reportBest({ kind }: BestTask, states: States, design: Des
   return {
     figure:
       kind === 'categorical'
-        ? figure(cosines, FOUNDATIONS.length, { better: 'less', bounds: [-1, 1], whyEmpty: 'no foundation has prototypes of both poles' })
+        ? figure(cosines, FOUNDATIONS.length, {
+            better: 'less',
+            bounds: [-1, 1],
+            whyEmpty: 'no foundation has prototypes of both poles',
+          })
         : figure(correlations, DETECTION_MEAN, { better: 'greater', bounds: [-1, 1], whyEmpty: 'no pole has enough texts' }),
   };
 }
@@ -60,10 +70,13 @@ async function structuralFigure(states: States, design: Design, matmul: MatMul):
     bounds: [-1, 1],
     whyEmpty: 'no text of one foundation in the second half',
   });
-  if (clustered.hdbscan.every((label) => label === -1)) return { value: null, why: 'HDBSCAN found no cluster: every text is noise' };
+  if (clustered.hdbscan.every((label) => label === -1))
+    return { value: null, why: 'HDBSCAN found no cluster: every text is noise' };
   const polarity = single.classes.observed[1].classOf;
   const indices = Array.from({ length: SUBSAMPLES }, (_, s) => {
-    const kept = new Random(counts.seed, 'subsample', s).permutation(everyText.length).slice(0, Math.round(SUBSAMPLE_SHARE * everyText.length));
+    const kept = new Random(counts.seed, 'subsample', s)
+      .permutation(everyText.length)
+      .slice(0, Math.round(SUBSAMPLE_SHARE * everyText.length));
     kept.sort();
     const labels = clusterProjections(select(clustered.projections, kept));
     const own = Int32Array.from(kept.keys()).filter((i) => inSecondHalf.has(single.positions[kept[i]]));
@@ -74,7 +87,12 @@ async function structuralFigure(states: States, design: Design, matmul: MatMul):
 }
 
 /** The texts of each pole that are most and least like its prototype (themselves left out), two of each a pole. */
-async function typicalActions(states: States, design: Design, actions: string[], matmul: MatMul): Promise<NonNullable<BestReport['typical']>> {
+async function typicalActions(
+  states: States,
+  design: Design,
+  actions: string[],
+  matmul: MatMul,
+): Promise<NonNullable<BestReport['typical']>> {
   const most: Diagnosis['typical']['most'] = [];
   const least: Diagnosis['typical']['least'] = [];
   await visitPrototypes(design.texts, centre(states), [design.draws.observed], matmul, { oneFoundation: false }, (drawn) => {

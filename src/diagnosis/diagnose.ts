@@ -12,15 +12,14 @@ import type { WorkOptions } from '../progress.js';
 import type { BestReport, BestTask } from './best.js';
 import { Crew } from './crew.js';
 import { Design } from './design.js';
+import type { WordFigures } from './dimensional.js';
 import { JudgedTexts } from './judged-texts.js';
 import type { LayerResult } from './layer.js';
-import type { LayerTask, TaskResult, WorkerData } from './layer-worker.js';
+import type { Task, TaskResult, WorkerData } from './layer-worker.js';
 import { type Column, maximumP } from './maximum.js';
 import { prototypeMap } from './prototype-map.js';
-import { diagnoseReadout } from './readout-figures.js';
-import { ANALYSES, type Best, type Diagnosis, POOLINGS, type Pooling, type PoolingDiagnosis } from './schema.js';
+import { ANALYSES, type Best, type Diagnosis, POOLINGS, type Pooling, type PoolingDiagnosis, type Readout } from './schema.js';
 import { readoutVerdict, summarise, verdictOf } from './verdict.js';
-import { wordFigures } from './word-figures.js';
 
 export const DrawOptions = z.object({
   permutations: z.int().min(200).default(200).describe('permutations of the judgments behind every null'),
@@ -60,12 +59,11 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       `The corpus ${corpus.name} has ${design.texts.length} judged texts; a diagnosis needs at least ${FEWEST_TEXTS}.`,
       'Build a larger corpus.',
     );
-  const words = await wordFigures(corpus, design);
   const poolings = POOLINGS.filter((pooling) => directory.poolings.includes(pooling));
-  const data: WorkerData = { activations: directory.path, corpus, counts, words };
-  const tasks = poolings.flatMap((pooling) => directory.layers.map((layer) => ({ kind: 'layer' as const, pooling, layer })));
+  const data: WorkerData = { activations: directory.path, corpus, counts };
+  const tasks = poolings.flatMap((pooling) => directory.layers.map((layer) => ({ pooling, layer })));
   const threads = Math.max(1, Math.min(options.threads ?? availableParallelism(), tasks.length));
-  const crew = new Crew<LayerTask, TaskResult>(new URL('./layer-worker.js', import.meta.url), data, threads);
+  const crew = new Crew<Task, TaskResult>(new URL('./layer-worker.js', import.meta.url), data, threads);
   const stop = () => void crew.close();
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -73,9 +71,15 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     let done = 0;
     const progress = () => onProgress?.({ task: 'diagnose', done, total: tasks.length, unit: 'layers' });
     progress();
+    const words = (await crew.run({ kind: 'words' })) as WordFigures;
+    const readout = (await crew.run({ kind: 'readout', words })) as Readout;
     const results = await Promise.all(
       tasks.map(async (task) => {
-        const result = await kept(options.workDirectory, task, () => crew.run(task) as Promise<LayerResult>);
+        const result = await kept(
+          options.workDirectory,
+          task,
+          () => crew.run({ kind: 'layer', ...task, words }) as Promise<LayerResult>,
+        );
         done++;
         progress();
         return result;
@@ -90,7 +94,6 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     const mapLayer = diagnosed[main]!.best.categorical.layer ?? directory.layers[0];
     const { typical } = await report({ kind: 'typical', pooling: main, layer: mapLayer });
     const mapped = diagnosed[main]!.layers.find(({ layer }) => layer === mapLayer)!;
-    const readout = await diagnoseReadout(directory, design, words);
     const knows = bestProbe(poolings.map((pooling) => ({ pooling, results: resultsOf(pooling) })));
     const verdicts = [
       ...ANALYSES.map((analysis) => verdictOf(analysis, main, diagnosed[main]!.best[analysis], diagnosed[main]!)),
@@ -146,20 +149,31 @@ async function poolingDiagnosis(
       const chosen = chooseLayer(results, analysis, direction);
       if (!chosen) return [analysis, { layer: null, figure: { value: null, why: 'no layer gave a value to choose by' } }];
       const { layer } = chosen.diagnosis;
-      const pMaximum = maximumP(results.flatMap<Column>(({ maxima }) => maxima[analysis]), direction);
+      const pMaximum = maximumP(
+        results.flatMap<Column>(({ maxima }) => maxima[analysis]),
+        direction,
+      );
       // Analysis 4 has its own test texts, which no layer is chosen on.
-      const figure = analysis === 'dimensional' ? chosen.diagnosis.dimensional.r2 : (await report({ kind: analysis, pooling, layer })).figure!;
+      const figure =
+        analysis === 'dimensional' ? chosen.diagnosis.dimensional.r2 : (await report({ kind: analysis, pooling, layer })).figure!;
       return [analysis, { layer, figure, ...(pMaximum !== undefined && { pMaximum }) }];
     }),
   );
   return { best: Object.fromEntries(best) as PoolingDiagnosis['best'], layers: results.map(({ diagnosis }) => diagnosis) };
 }
 
-function chooseLayer(results: LayerResult[], by: keyof LayerResult['chooseBy'], direction: 'less' | 'greater'): LayerResult | undefined {
+function chooseLayer(
+  results: LayerResult[],
+  by: keyof LayerResult['chooseBy'],
+  direction: 'less' | 'greater',
+): LayerResult | undefined {
   const sign = direction === 'greater' ? 1 : -1;
   return results
     .filter(({ chooseBy }) => Number.isFinite(chooseBy[by]))
-    .reduce<LayerResult | undefined>((best, r) => (!best || sign * (r.chooseBy[by] - best.chooseBy[by]) > 0 ? r : best), undefined);
+    .reduce<LayerResult | undefined>(
+      (best, r) => (!best || sign * (r.chooseBy[by] - best.chooseBy[by]) > 0 ? r : best),
+      undefined,
+    );
 }
 
 /** The linear probe at the pooling and layer with the best AUC on validation texts, reported on test texts. */
@@ -168,7 +182,13 @@ function bestProbe(poolings: { pooling: Pooling; results: LayerResult[] }[]): Di
     .map(({ pooling, results }) => ({ pooling, result: chooseLayer(results, 'knows', 'greater') }))
     .filter(({ result }) => result !== undefined)
     .sort((a, b) => b.result!.chooseBy.knows - a.result!.chooseBy.knows)[0];
-  if (!chosen) return { auc: { value: null, why: 'no layer has a probe' }, spearman: { value: null, why: 'no layer has a probe' }, layer: null, pooling: null };
+  if (!chosen)
+    return {
+      auc: { value: null, why: 'no layer has a probe' },
+      spearman: { value: null, why: 'no layer has a probe' },
+      layer: null,
+      pooling: null,
+    };
   const { diagnosis, probe } = chosen.result!;
   return { auc: diagnosis.knows, spearman: probe.spearman, layer: diagnosis.layer, pooling: chosen.pooling };
 }
@@ -188,7 +208,11 @@ function sizes(corpus: Corpus, { texts }: Design): Diagnosis['n'] {
 }
 
 /** The result kept from an interrupted run, or computed and kept now. */
-async function kept(directory: string | undefined, task: { pooling: Pooling; layer: number }, compute: () => Promise<LayerResult>) {
+async function kept(
+  directory: string | undefined,
+  task: { pooling: Pooling; layer: number },
+  compute: () => Promise<LayerResult>,
+) {
   if (!directory) return compute();
   const path = join(directory, `${task.pooling}-${task.layer}.v8`);
   const found = await readFile(path).catch(() => undefined);

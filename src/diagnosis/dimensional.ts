@@ -40,6 +40,15 @@ export interface DimensionalResult {
   statistic: DrawnStatistic;
 }
 
+/** What held-out texts say of a linear map. */
+interface LinearReading {
+  /** R2 of each pole, then their mean. */
+  r2: DrawnStatistic;
+  /** AUC and Spearman of the predicted signed judgment. */
+  probe: DrawnStatistic;
+  observed: HeldOut;
+}
+
 /** Predictions for the test texts under the penalty that validation chose, dimension by dimension; one entry a draw. */
 interface HeldOut {
   lambda: number;
@@ -52,55 +61,94 @@ interface HeldOut {
   validationAuc: number;
 }
 
-/**
- * A linear map from uncentred states to the ten moral dimensions and the signed judgment (PAPER.md section 3.4): ridge fitted on training
- * texts, penalty chosen on validation texts (one for the ten dimensions, one for the judgment), everything reported on test texts. Under the
- * null the whole procedure is repeated with permuted judgments, the choice of the penalty included.
- */
-export async function dimensional(states: States, design: Design, words: WordFigures, matmul: MatMul): Promise<DimensionalResult> {
-  const { texts, split, draws, counts } = design;
-  const stack = [draws.observed, ...draws.permuted].map(({ signed }) => targets(texts, signed));
-  const held = await heldOut(states, stack, design, matmul);
-  const [observed, ...permuted] = held;
-  const truth = stack.map((y) => rowsOf(y, split.test));
-  const tests = split.test.length;
-  const r2 = (b: number) => withMean(determination(truth[b], held[b].test, WIDTH).subarray(0, K));
-  const probe = (b: number, weights?: Uint16Array) => probeStatistics(truth[b], held[b].test, weights);
-  const resamples = Array.from({ length: counts.bootstraps }, (_, b) => bootstrapCounts(tests, new Random(counts.seed, 'test', b)));
-  const statistic: DrawnStatistic = {
-    observed: r2(0),
-    permuted: permuted.map((_, b) => r2(b + 1)),
-    resampled: resamples.map((weights) => withMean(weightedDetermination(truth[0], observed.test, weights))),
-  };
-  const probed: DrawnStatistic = {
-    observed: probe(0),
-    permuted: permuted.map((_, b) => probe(b + 1)),
-    resampled: resamples.map((weights) => probe(0, weights)),
-  };
-  const options = { better: 'greater', bounds: [Number.NEGATIVE_INFINITY, 1] } as const;
+/** Analysis 4: what a linear map reads from uncentred states, beside the floor and the ceiling. */
+export async function dimensional(
+  states: States,
+  design: Design,
+  words: WordFigures,
+  matmul: MatMul,
+): Promise<DimensionalResult> {
+  const { r2, probe, observed } = await readLinearly(states, design, matmul);
   const { lambda, edf, trainingR2 } = observed;
-  const n = split.train.length;
+  const n = design.split.train.length;
   return {
     dimensional: {
-      r2: figure(statistic, R2_MEAN, { ...options, whyEmpty: 'no pole varies among the test texts' }),
+      r2: r2Figure(r2),
       adjustedR2: edf < n - 1 ? 1 - ((1 - trainingR2) * (n - 1)) / (n - edf - 1) : null,
       edf,
       lambda,
-      perPole: Object.fromEntries(
-        POLES.map((pole, k) => [pole, figure(statistic, k, { ...options, whyEmpty: `no text of ${pole} among the test texts` })]),
-      ) as Dimensional['perPole'],
+      perPole: Object.fromEntries(POLES.map((pole, k) => [pole, r2Figure(r2, k)])) as Dimensional['perPole'],
       floor: words.floor,
       ceiling: words.ceiling,
     },
-    knows: figure(probed, PROBE_AUC, { better: 'greater', bounds: [0, 1], whyEmpty: 'the test texts lack a virtue or a vice' }),
-    spearman: figure(probed, PROBE_SPEARMAN, { better: 'greater', bounds: [-1, 1], whyEmpty: 'the test texts are all judged alike' }),
+    knows: probeFigure(probe),
+    spearman: figure(probe, PROBE_SPEARMAN, {
+      better: 'greater',
+      bounds: [-1, 1],
+      whyEmpty: 'the test texts are all judged alike',
+    }),
     onValidation: { dimensional: observed.validationR2, knows: observed.validationAuc },
-    statistic,
+    statistic: r2,
+  };
+}
+
+/** R2 of one pole, or the mean over the ten. */
+export function r2Figure(r2: DrawnStatistic, pole: number = R2_MEAN): Figure {
+  const whyEmpty = pole === R2_MEAN ? 'no pole varies among the test texts' : `no text of ${POLES[pole]} among the test texts`;
+  return figure(r2, pole, { better: 'greater', bounds: [Number.NEGATIVE_INFINITY, 1], whyEmpty });
+}
+
+/** AUC of virtue against vice. */
+export function probeFigure(probe: DrawnStatistic): Figure {
+  return figure(probe, PROBE_AUC, { better: 'greater', bounds: [0, 1], whyEmpty: 'the test texts lack a virtue or a vice' });
+}
+
+/**
+ * A linear map to the ten moral dimensions and the signed judgment (PAPER.md section 3.4): ridge fitted on training texts, penalty chosen on
+ * validation texts (one for the ten dimensions, one for the judgment), everything measured on test texts. Under the null the whole procedure
+ * is repeated with permuted judgments, the choice of the penalty included; the interval resamples the test texts.
+ */
+export async function readLinearly(
+  states: States,
+  design: Design,
+  matmul: MatMul,
+  options: { standardise?: boolean } = {},
+): Promise<LinearReading> {
+  const { texts, split, draws, counts } = design;
+  const stack = [draws.observed, ...draws.permuted].map(({ signed }) => targets(texts, signed));
+  const held = await heldOut(states, stack, design, matmul, options);
+  const truth = stack.map((y) => rowsOf(y, split.test));
+  const tests = split.test.length;
+  const [observed] = held;
+  const probe = (b: number, weights?: Uint16Array) => probeStatistics(truth[b], held[b].test, weights);
+  const r2 = (b: number) => withMean(determination(truth[b], held[b].test, WIDTH).subarray(0, K));
+  const permuted = draws.permuted.map((_, b) => b + 1);
+  const resamples = Array.from({ length: counts.bootstraps }, (_, b) =>
+    bootstrapCounts(tests, new Random(counts.seed, 'test', b)),
+  );
+  return {
+    r2: {
+      observed: r2(0),
+      permuted: permuted.map((b) => r2(b)),
+      resampled: resamples.map((weights) => withMean(weightedDetermination(truth[0], observed.test, weights))),
+    },
+    probe: {
+      observed: probe(0),
+      permuted: permuted.map((b) => probe(b)),
+      resampled: resamples.map((weights) => probe(0, weights)),
+    },
+    observed,
   };
 }
 
 /** Ridge on training texts for every stack of targets at once. */
-async function heldOut(states: States, stack: Float32Array[], { split }: Design, matmul: MatMul): Promise<HeldOut[]> {
+async function heldOut(
+  states: States,
+  stack: Float32Array[],
+  { split }: Design,
+  matmul: MatMul,
+  options: { standardise?: boolean },
+): Promise<HeldOut[]> {
   const { d } = states;
   const columns = stack.length * WIDTH;
   const beside = (positions: Int32Array) => {
@@ -113,7 +161,7 @@ async function heldOut(states: States, stack: Float32Array[], { split }: Design,
     return y;
   };
   const part = (positions: Int32Array) => select(states, positions).data;
-  const path = await RidgePath.fit(part(split.train), split.train.length, d, matmul);
+  const path = await RidgePath.fit(part(split.train), split.train.length, d, matmul, options);
   const projected = await path.project(beside(split.train), columns);
   const [validation, test] = [await path.basis(part(split.validation)), await path.basis(part(split.test))];
   const [validationY, v, t] = [beside(split.validation), split.validation.length, split.test.length];
@@ -143,7 +191,10 @@ async function heldOut(states: States, stack: Float32Array[], { split }: Design,
         bestJudgment[b] = r2[from + K];
         copyColumns(onTest, columns, from + K, kept.test, K, 1, t);
         const predicted = Float64Array.from({ length: v }, (_, i) => onValidation[i * columns + from + K]);
-        kept.validationAuc = auc(predicted, polarityLabels(Float32Array.from({ length: v }, (_, i) => validationY[i * columns + from + K])));
+        kept.validationAuc = auc(
+          predicted,
+          polarityLabels(Float32Array.from({ length: v }, (_, i) => validationY[i * columns + from + K])),
+        );
       }
     });
   }
@@ -188,7 +239,15 @@ function rowsOf(y: Float32Array, positions: Int32Array): Float32Array {
   return select({ n: y.length / WIDTH, d: WIDTH, data: y }, positions).data;
 }
 
-function copyColumns(from: Float32Array, fromWidth: number, fromColumn: number, to: Float32Array, toColumn: number, columns: number, rows: number) {
+function copyColumns(
+  from: Float32Array,
+  fromWidth: number,
+  fromColumn: number,
+  to: Float32Array,
+  toColumn: number,
+  columns: number,
+  rows: number,
+) {
   for (let i = 0; i < rows; i++)
     for (let c = 0; c < columns; c++) to[i * WIDTH + toColumn + c] = from[i * fromWidth + fromColumn + c];
 }

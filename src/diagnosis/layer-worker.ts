@@ -1,28 +1,30 @@
-/** @file The worker thread of `diagnose`: one layer, or one best layer's report, at a time. */
+/** @file The worker thread of `diagnose`: one task at a time. */
 import { ActivationDirectory } from '../activations/directory.js';
 import { MatMul } from '../graph/matmul.js';
 import type { Corpus } from '../moral/corpus.js';
 import { type BestReport, type BestTask, reportBest } from './best.js';
 import { serveCrew } from './crew.js';
 import { Design } from './design.js';
-import { JudgedTexts } from './judged-texts.js';
 import type { WordFigures } from './dimensional.js';
 import type { DrawCounts } from './draws.js';
+import { JudgedTexts } from './judged-texts.js';
 import { diagnoseLayer, type LayerResult } from './layer.js';
-import type { Pooling } from './schema.js';
+import { diagnoseReadout } from './readout-figures.js';
+import type { Pooling, Readout } from './schema.js';
 import { requireFinite, select } from './states.js';
+import { wordFigures } from './word-figures.js';
 
 export interface WorkerData {
   activations: string;
   corpus: Corpus;
   counts: DrawCounts;
-  words: WordFigures;
 }
 
-export type LayerTask = { kind: 'layer'; pooling: Pooling; layer: number } | BestTask;
-export type TaskResult = LayerResult | BestReport;
+export type LayerTask = { kind: 'layer'; pooling: Pooling; layer: number; words: WordFigures };
+export type Task = LayerTask | BestTask | { kind: 'words' } | { kind: 'readout'; words: WordFigures };
+export type TaskResult = LayerResult | BestReport | WordFigures | Readout;
 
-serveCrew<WorkerData, LayerTask, TaskResult>(async ({ activations, corpus, counts, words }) => {
+serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }) => {
   const directory = await ActivationDirectory.open(activations);
   const design = new Design(JudgedTexts.of(corpus), counts);
   const matmul = await MatMul.open(1);
@@ -30,6 +32,8 @@ serveCrew<WorkerData, LayerTask, TaskResult>(async ({ activations, corpus, count
   const tokens = directory.tokens();
   const lengths = Int32Array.from(ids, (id) => tokens[id]);
   return async (task) => {
+    if (task.kind === 'words') return wordFigures(corpus.texts, design, matmul);
+    if (task.kind === 'readout') return diagnoseReadout(await directory.readout(), design, task.words);
     const { layer, pooling } = task;
     const data = await directory.read(layer, pooling);
     const states = select({ n: directory.rows, d: directory.hidden, data }, ids);
@@ -37,6 +41,6 @@ serveCrew<WorkerData, LayerTask, TaskResult>(async ({ activations, corpus, count
     if (task.kind !== 'layer') return reportBest(task, states, design, corpus.texts, matmul);
     const norms = await directory.norms(layer);
     const ownNorms = Float32Array.from({ length: 2 * ids.length }, (_, i) => norms[2 * ids[i >> 1] + (i & 1)]);
-    return diagnoseLayer({ layer, states, tokens: lengths, norms: ownNorms }, design, words, matmul);
+    return diagnoseLayer({ layer, states, tokens: lengths, norms: ownNorms }, design, task.words, matmul);
   };
 });

@@ -1,14 +1,14 @@
 import type { MatMul } from '../graph/matmul.js';
+import { clusterStates } from './clustering.js';
 import type { Design } from './design.js';
 import { dimensional, type WordFigures } from './dimensional.js';
 import { column, type DrawnStatistic } from './figure.js';
 import { DETECTION_MEAN } from './gradient.js';
+import type { Column } from './maximum.js';
 import { prototypeAnalyses, prototypeStatistics } from './prototype-analyses.js';
 import type { Figure, LayerDiagnosis } from './schema.js';
 import { anisotropy, centre, inverseLength, lengthColumns, regressOut, type States, select } from './states.js';
 import { agreement, clusterParameters, POLARITY_ARI, structural } from './structural.js';
-import { clusterStates } from './clustering.js';
-import type { Column } from './maximum.js';
 
 /** The statistics whose maximum over layers is taken, by analysis. */
 export type MaximumColumns = Record<'categorical' | 'gradient' | 'structural' | 'dimensional', Column[]>;
@@ -39,7 +39,12 @@ export async function diagnoseLayer(input: LayerInput, design: Design, words: Wo
   const whole = await analyse(states, design, words, matmul);
   const regressed = await analyse(residual, design, words, matmul);
   const [firstHalf] = design.halves;
-  const chosenOn = await prototypeStatistics(firstHalf.texts, centre(select(states, firstHalf.positions)), firstHalf.draws, matmul);
+  const chosenOn = await prototypeStatistics(
+    firstHalf.texts,
+    centre(select(states, firstHalf.positions)),
+    firstHalf.draws,
+    matmul,
+  );
   return {
     diagnosis: {
       layer: input.layer,
@@ -66,7 +71,13 @@ export async function diagnoseLayer(input: LayerInput, design: Design, words: Wo
 
 async function analyse(states: States, design: Design, words: WordFigures, matmul: MatMul) {
   const centred = centre(states);
-  const { categorical, gradient, statistics } = await prototypeAnalyses(design.texts, centred, design.draws, design.halvings, matmul);
+  const { categorical, gradient, statistics } = await prototypeAnalyses(
+    design.texts,
+    centred,
+    design.draws,
+    design.halvings,
+    matmul,
+  );
   const { single } = design;
   const clustered = await clusterStates(select(states, single.positions), design.counts.seed, matmul);
   const agreed = agreement(clustered, single.classes);
@@ -77,14 +88,16 @@ async function analyse(states: States, design: Design, words: WordFigures, matmu
     analyses: {
       categorical,
       gradient,
-      structural: structural(agreed, clustered, clusterParameters(single.positions.length)),
+      structural: structural(agreed, clustered, clustered.projections.d, clusterParameters(single.positions.length)),
       dimensional: read.dimensional,
     },
     firstComponent: clustered.firstComponent,
     knows: read.knows,
     spearman: read.spearman,
     onValidation: read.onValidation,
-    polarityOnFirstHalf: agreement(clustered, { observed: single.classes.observed, permuted: [] }, firstHalf).observed[POLARITY_ARI],
+    polarityOnFirstHalf: agreement(clustered, { observed: single.classes.observed, permuted: [] }, firstHalf).observed[
+      POLARITY_ARI
+    ],
     maxima: {
       categorical: columns(statistics.cosines),
       gradient: columns(statistics.correlations),

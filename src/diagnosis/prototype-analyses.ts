@@ -20,7 +20,12 @@ export interface PrototypeStatistics {
 }
 
 /** Every draw of the statistics of analyses 1 and 2 for these texts. */
-export async function prototypeStatistics(texts: JudgedTexts, centred: States, draws: Draws, matmul: MatMul): Promise<PrototypeStatistics> {
+export async function prototypeStatistics(
+  texts: JudgedTexts,
+  centred: States,
+  draws: Draws,
+  matmul: MatMul,
+): Promise<PrototypeStatistics> {
   const found: PrototypeStatistics = { cosines: none(), baseline: none(), correlations: none(), matrix: [] };
   await visitPrototypes(texts, centred, [draws.observed], matmul, { oneFoundation: true }, (drawn) => {
     found.cosines.observed = oppositions(drawn);

@@ -63,7 +63,9 @@ function naive(corpus: Corpus, states: States, { signed, counts }: Draw, texts: 
     const dot = (p: number[], q: number[]) => p.reduce((sum, v, j) => sum + v * q[j], 0);
     return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
   };
-  const shared = new Set(Array.from({ length: N }, (_, i) => i).filter((i) => corpus.rows.text.filter((t) => t === i).length > 1));
+  const shared = new Set(
+    Array.from({ length: N }, (_, i) => i).filter((i) => corpus.rows.text.filter((t) => t === i).length > 1),
+  );
   const single = copies.filter((i) => !shared.has(i));
   const opposed = [0, 1, 2, 3, 4].map((f) => cosine(prototype(2 * f, copies), prototype(2 * f + 1, copies)));
   const others = [1, 2, 3, 4].flatMap((g) => [
@@ -72,8 +74,19 @@ function naive(corpus: Corpus, states: States, { signed, counts }: Draw, texts: 
   ]);
   const detection = (k: number) => {
     const items = copies.filter((i) => m[k * N + i] > 0 || (m[k * N + i] === 0 && m[(k ^ 1) * N + i] === 0));
-    const scores = items.map((i) => cosine(x(i), prototype(k, copies.filter((c) => c !== i))));
-    return spearman(scores, items.map((i) => m[k * N + i]));
+    const scores = items.map((i) =>
+      cosine(
+        x(i),
+        prototype(
+          k,
+          copies.filter((c) => c !== i),
+        ),
+      ),
+    );
+    return spearman(
+      scores,
+      items.map((i) => m[k * N + i]),
+    );
   };
   const found = others.filter(Number.isFinite);
   return { opposed, baseline: found.reduce((a, b) => a + b) / found.length, detection: [0, 3, 7].map(detection) };

@@ -1,13 +1,14 @@
 import type { ReadoutLogProbs } from '../activations/directory.js';
 import { Random } from '../random.js';
-import { fitLogistic } from '../statistics/logistic.js';
+import { chooseLogistic } from '../statistics/logistic.js';
 import { auc } from '../statistics/ranks.js';
 import { bootstrapCounts } from '../statistics/resampling.js';
 import type { Design } from './design.js';
 import type { WordFigures } from './dimensional.js';
-import { column, empty, figure } from './figure.js';
+import { empty, figure } from './figure.js';
 import { logOdds, polarityLabels, READOUT, readoutStatistics } from './readout.js';
 import type { Figure, Readout } from './schema.js';
+import { select } from './states.js';
 
 /** Analysis 5 (PAPER.md section 3.5): what the model would say, its floors, and bias beside discrimination, never mixed. */
 export function diagnoseReadout(captured: ReadoutLogProbs | undefined, design: Design, words: WordFigures): Readout {
@@ -26,7 +27,12 @@ export function diagnoseReadout(captured: ReadoutLogProbs | undefined, design: D
     resampled: draws.resampled.map(({ counts }) => readoutStatistics(odds, valence, counts)),
   };
   const whyEmpty = 'the texts lack a virtue or a vice';
-  const { null: _, p: __, detectable: ___, ...bias } = figure(statistic, READOUT.bias, { better: 'greater', bounds: [-Infinity, Infinity], whyEmpty });
+  const {
+    null: _,
+    p: __,
+    detectable: ___,
+    ...bias
+  } = figure(statistic, READOUT.bias, { better: 'greater', bounds: [-Infinity, Infinity], whyEmpty });
   const labels = polarityLabels(valence);
   return {
     auc: figure(statistic, READOUT.auc, { better: 'greater', bounds: [0, 1], whyEmpty }),
@@ -39,5 +45,59 @@ export function diagnoseReadout(captured: ReadoutLogProbs | undefined, design: D
       design,
     ),
     words: captured.words,
+  };
+}
+
+/**
+ * Logistic regression on the model's own next-token log-probabilities, the model untouched: fitted on training texts, penalty by validation,
+ * AUC on test texts. What calibrating the output alone would give.
+ */
+function recalibrated(logProbs: Float32Array, width: number, labels: Int8Array, design: Design): Figure {
+  const part = (positions: Int32Array) => {
+    const judged = positions.filter((i) => labels[i] >= 0);
+    return {
+      x: select({ n: labels.length, d: width, data: logProbs }, judged).data,
+      labels: Array.from(judged, (i) => labels[i]),
+    };
+  };
+  const [train, validation] = [part(design.split.train), part(design.split.validation)];
+  if (new Set(train.labels).size < 2 || validation.labels.length === 0)
+    return empty('the training texts lack a virtue or a vice');
+  const fit = chooseLogistic(train, validation, width);
+  const test = select({ n: labels.length, d: width, data: logProbs }, design.split.test);
+  return testAuc(fit.score(test.data), labels, design);
+}
+
+/** AUC on the test texts with its bootstrap interval and, for the null, the test texts' judgments permuted. */
+function testAuc(scores: Float64Array, labels: Int8Array, { split, draws, counts, texts }: Design): Figure {
+  const measure = (all: Int8Array, weights?: Uint16Array) =>
+    Float64Array.of(
+      auc(
+        scores,
+        Int8Array.from(split.test, (i) => all[i]),
+        weights,
+      ),
+    );
+  const statistic = {
+    observed: measure(labels),
+    permuted: draws.permuted.map(({ signed }) => measure(polarityLabels(texts.valence(signed)))),
+    resampled: Array.from({ length: counts.bootstraps }, (_, b) =>
+      measure(labels, bootstrapCounts(split.test.length, new Random(counts.seed, 'test', b))),
+    ),
+  };
+  return figure(statistic, 0, { better: 'greater', bounds: [0, 1], whyEmpty: 'the test texts lack a virtue or a vice' });
+}
+
+function withoutReadout(notCaptured: boolean, words: WordFigures): Readout {
+  const none = empty(
+    notCaptured ? 'the activations were captured without a readout' : 'no antonym pair is a single token each in this vocabulary',
+  );
+  return {
+    auc: none,
+    spearman: none,
+    bias: none,
+    floors: { bagOfWords: words.auc, recalibrated: none },
+    aucOnTest: none,
+    words: [],
   };
 }
