@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -218,6 +219,12 @@ describe('weights file', () => {
   test('refuses parts that do not make up the shape', async () => {
     const writer = await WeightsWriter.create(join(dir, 'short.bin'));
     await expect(writer.write('a', [2, 2], [new Float32Array(3)])).rejects.toThrow('given 3 numbers');
+    await writer.abandon();
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('a full disk is said to be full', async () => {
+    const writer = await WeightsWriter.create('/dev/full');
+    await expect(writer.write('a', [1], [new Float32Array(1)])).rejects.toMatchObject({ name: 'MoralscopeError', code: 'disk' });
     await writer.abandon();
   });
 

@@ -47,7 +47,11 @@ export class WeightsWriter {
 
   /** Flushes the file; says what it holds and where. */
   async finish(): Promise<{ tensors: Record<string, StoredTensor>; bytes: number; sha256: string }> {
-    await this.file.sync();
+    try {
+      await this.file.sync();
+    } catch (error) {
+      throw diskError(error, this.path);
+    }
     await this.file.close();
     return { tensors: Object.fromEntries(this.tensors), bytes: this.position, sha256: this.hash.digest('hex') };
   }

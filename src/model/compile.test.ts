@@ -75,6 +75,13 @@ describe('graphs of one model', () => {
     expect(await states(await compileDecoder(checkpoint))).toEqual(before);
   });
 
+  test('written anew where the graph was damaged', async () => {
+    const compiled = await compileDecoder(checkpoint);
+    const before = await states(compiled);
+    await truncate(compiled.graph, 100);
+    expect(await states(await compileDecoder(checkpoint))).toEqual(before);
+  });
+
   test('stopped half-way are not used', async () => {
     const stop = new AbortController();
     const onProgress = ({ done }: { done: number }) => {
@@ -139,6 +146,26 @@ describe('refused', () => {
     const changed: Checkpoint = { ...checkpoint, architecture, metadata: { ...checkpoint.metadata, ...change } };
     expect(() => mapDecoder(changed)).toThrow(expect.objectContaining({ name: 'MoralscopeError', code }));
     expect(() => mapDecoder(changed)).toThrow(message);
+  });
+
+  test.each([
+    [{ 'llama.rope.scaling.type': 'yarn' }, 'unsupported', 'rope scaling is "yarn"'],
+    [{ 'llama.expert_count': 8 }, 'unsupported', 'number of experts is 8'],
+    [{ 'llama.rope.dimension_count': 8 }, 'unsupported', 'rotary dimension is 8'],
+    [{ 'llama.block_count': undefined }, 'bad-file', 'llama.block_count'],
+  ])('metadata %j', async (change, code, message) => {
+    const gguf = await openCheckpoint(`${tinyLlama}.gguf`);
+    const changed: Checkpoint = { ...gguf, metadata: { ...gguf.metadata, ...change } };
+    expect(() => mapDecoder(changed)).toThrow(expect.objectContaining({ name: 'MoralscopeError', code }));
+    expect(() => mapDecoder(changed)).toThrow(message);
+    await gguf.close();
+  });
+
+  test('heads of a width that attention does not take', async () => {
+    const mapping = mapDecoder(checkpoint);
+    const attention = { ...mapping.spec.attention, heads: 8, kvHeads: 4, headDim: 8 };
+    const attempt = compileDecoder(checkpoint, {}, { ...mapping, spec: { ...mapping.spec, attention } });
+    await expect(attempt).rejects.toMatchObject({ code: 'unsupported' });
   });
 
   test('a batch that does not fit', async () => {

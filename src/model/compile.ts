@@ -1,4 +1,4 @@
-import { readFile, rename, stat } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256, writeFileAtomic } from '../artifact/files.js';
 import { cached } from '../checkpoint/cache.js';
@@ -70,7 +70,8 @@ export async function compileDecoder(
   const { directory, tensors } = await storeWeights(checkpoint, mapping, options);
   const model = encodeModel(decoderGraph(spec, { sites, logits, weights: { file: WEIGHTS, tensors } }));
   const graph = join(directory, `${sha256(model).slice(0, 16)}.onnx`);
-  if (!(await exists(graph))) await writeFileAtomic(graph, model);
+  const present = await readFile(graph).catch(() => undefined);
+  if (!present?.equals(model)) await writeFileAtomic(graph, model);
   return { graph, sites: names, logits, hidden: spec.hidden, vocabulary: spec.vocabulary, context: spec.context };
 }
 
@@ -169,11 +170,4 @@ function checkShape(checkpoint: Checkpoint, mapping: DecoderMapping, part: Param
 
 function tensorName({ tensors }: DecoderMapping, { parameter, layer }: ParameterPart): string {
   return tensors[parameter].replace('{L}', String(layer));
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
