@@ -26,13 +26,13 @@ export function categoricalSection(diagnosis: Diagnosis): Section {
     id: 'categorical',
     name: 'Categorical',
     title: 'Categorical: do opposed poles point apart?',
-    body: html`<p class="how">A pole’s prototype is the mean of the centred states of its texts. If a model holds care and harm apart, their
-prototypes point in opposite directions and the cosine is well below zero. <b>Lower is better.</b> The null permutes the signed judgments
-among the texts of a foundation: the topic stays, praise and blame are shuffled. The baseline is the cosine of a pole with the opposed
-poles of <em>other</em> foundations, which is what good against bad gives without the pair.</p>
+    body: html`<p class="how">A pole’s prototype is the mean of the centred states of its texts. Opposed poles share their topic, which pulls
+their prototypes together; what holds care and harm apart is valence, which pushes them asunder. <b>Lower is better.</b> The null permutes the
+signed judgments among the texts of a foundation: the topic stays, praise and blame are shuffled, so chance lies well above zero wherever states
+follow the topic. The baseline is the cosine of a pole with the opposed poles of <em>other</em> foundations: what is left when no topic is shared.</p>
 ${captioned(
-  html`<b>Mean cosine of opposed prototypes by layer.</b> The line tells poles apart where it runs below the grey band; what it has to
-do with the pair itself is its distance to the dotted baseline.`,
+  html`<b>Mean cosine of opposed prototypes by layer.</b> Below the grey band, the states hold opposed poles further apart than shuffled judgments
+do. Above zero, they still point more the same way than apart: topic outweighs valence.`,
   curvePanels(diagnosis, {
     title: 'Cosine',
     curves: (l) => ({

@@ -29,7 +29,7 @@ const TERMS: [string, string][] = [
   ['Empty', 'There was nothing to compute, for instance because a pole has no texts. The reason stands beside it.'],
   [
     'Prototype, cosine',
-    'The mean state of a pole’s texts, after the mean of all texts was taken off. The cosine is 1 where two prototypes point the same way, 0 where they have nothing to do with each other, -1 where they are opposed.',
+    'The mean state of a pole’s texts, after the mean of all texts was taken off. The cosine is 1 where two prototypes point the same way, 0 where they have nothing to do with each other, −1 where they are opposed. Poles of one foundation share a topic, so shuffled judgments give a positive cosine too: compare with the null, not with zero.',
   ],
   [
     'Reliability, disattenuated',
@@ -37,7 +37,7 @@ const TERMS: [string, string][] = [
   ],
   [
     'Spearman, AUC, R²',
-    'Spearman: how well two rankings agree, from -1 to 1. AUC: how often a virtue gets a higher score than a vice, .5 being guessing. R²: the share of the variance of the judgments that is predicted on texts never seen; below 0 is worse than the mean.',
+    'Spearman: how well two rankings agree, from −1 to 1. AUC: how often a virtue gets a higher score than a vice, .5 being guessing. R²: the share of the variance of the judgments that is predicted on texts never seen; below 0 is worse than the mean.',
   ],
   [
     'ARI, AMI, noise',

@@ -80,3 +80,10 @@ test('a line that is empty everywhere is explained in the legend', () => {
   const items = [...parsed(curveLegend([{ curves }])).querySelectorAll('li')].map((li) => li.textContent.trim());
   expect(items).toEqual(['states as they are', 'ceiling (repeated annotation): empty: no text was judged twice']);
 });
+
+test('layers that are empty for one reason are told as ranges', () => {
+  const empty = { value: null, why: 'no cluster' };
+  const figures = [empty, { value: 1 }, { value: 1 }, empty, empty, empty, { value: 1 }, empty];
+  const document = parsed(layerCurves({ ...panel, curves: [curve(figures)], domain: [0, 1] }));
+  expect(document.querySelector('.none').textContent.trim()).toBe('Empty at layer 0, 3–5, 7: no cluster.');
+});

@@ -65,6 +65,17 @@ export function curveDomain(
   return [Math.max(floor, low < reference ? low - margin : low), high + margin];
 }
 
+/** Ascending whole numbers in words: `0, 3–7, 9`. */
+function ranges(numbers: number[]): string {
+  const runs: [first: number, last: number][] = [];
+  for (const n of numbers) {
+    const run = runs.at(-1);
+    if (run && run[1] === n - 1) run[1] = n;
+    else runs.push([n, n]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(', ');
+}
+
 /** Figures that are missing, by reason, as sentences; nothing where all are there. */
 export function missingNote(points: LayerFigure[]): Markup | null {
   const reasons = new Map<string, number[]>();
@@ -75,8 +86,7 @@ export function missingNote(points: LayerFigure[]): Markup | null {
     }
   if (reasons.size === 0) return null;
   return html`<p class="none">${[...reasons].map(
-    ([why, layers]) =>
-      html`Empty ${layers.length === points.length ? 'at every layer' : `at layer ${layers.join(', ')}`}: ${why}. `,
+    ([why, layers]) => html`Empty at ${layers.length === points.length ? 'every layer' : `layer ${ranges(layers)}`}: ${why}. `,
   )}</p>`;
 }
 
