@@ -16,11 +16,11 @@ export function heatMap(matrix: (number | null)[][], place: string): Markup {
   const at = { x: 'column', y: 'row' };
   return draw(`Cosines between the ten prototypes, ${place}`, {
     style: { fontSize: '12px' },
-    width: 466,
+    width: 482,
     height: 420,
     marginLeft: 86,
     marginTop: 70,
-    marginRight: 30,
+    marginRight: 46,
     marginBottom: 4,
     padding: 0,
     x: { type: 'band', domain: POLES, axis: 'top', tickSize: 0, tickRotate: -45, label: null },

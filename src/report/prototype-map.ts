@@ -2,6 +2,7 @@ import * as Plot from '@observablehq/plot';
 import type { Diagnosis } from '../diagnosis/schema.js';
 import { POLES } from '../moral/foundation.js';
 import { draw } from './drawing.js';
+import { type NamedPoint, placeLabels } from './label-placement.js';
 import { html, type Markup } from './markup.js';
 import { CIRCLE, TRIANGLE } from './swatch.js';
 
@@ -9,35 +10,11 @@ const WIDTH = 440;
 const HIGHEST = 340;
 const MARGIN_X = 88;
 const MARGIN_Y = 24;
-const LINE = 14;
 
 type Point = Diagnosis['map']['points'][number];
-interface Label extends Point {
-  /** -1: the text stands to the left of its point; 1: to the right. */
-  side: -1 | 1;
-  /** Pixels below the point's own height. */
-  shift: number;
-}
 
 const isVirtue = (p: Point) => POLES.indexOf(p.pole) % 2 === 0;
 const partner = (points: Point[], p: Point) => points.find((q) => POLES.indexOf(q.pole) === (POLES.indexOf(p.pole) ^ 1));
-
-/** Puts each label on the side away from its pair's line, and lower where it would cover one that stands there already. */
-function placeLabels(points: Point[], pixelsPerUnit: number): Label[] {
-  const placed: (Label & { left: number; top: number; wide: number })[] = [];
-  for (const p of [...points].sort((a, b) => b.y - a.y || a.x - b.x)) {
-    const other = partner(points, p);
-    const side = other && other.x > p.x ? -1 : 1;
-    const wide = 7 * p.pole.length;
-    const left = p.x * pixelsPerUnit + (side < 0 ? -wide - 8 : 8);
-    let top = -p.y * pixelsPerUnit;
-    const start = top;
-    const covered = () => placed.find((q) => left < q.left + q.wide && q.left < left + wide && Math.abs(q.top - top) < LINE);
-    for (let q = covered(); q; q = covered()) top = q.top + LINE;
-    placed.push({ ...p, side, shift: top - start, left, top, wide });
-  }
-  return placed;
-}
 
 /** The ten prototypes in the plane, poles of a foundation joined by a line; circles are virtues, triangles vices. */
 export function prototypeMap(points: Point[], place: string): Markup {
@@ -53,23 +30,13 @@ export function prototypeMap(points: Point[], place: string): Markup {
     return isVirtue(p) && other ? [{ virtue: p, vice: other }] : [];
   });
   type Pair = (typeof pairs)[number];
-  const labels = placeLabels(points, scale);
+  const named = points.map((p): NamedPoint => {
+    const other = partner(points, p);
+    return { x: (p.x - x) * scale, y: (y - p.y) * scale, text: p.pole, prefers: other && other.x > p.x ? -1 : 1 };
+  });
+  const labels = placeLabels(named).map((label, i) => ({ ...label, ...points[i] }));
+  type Label = (typeof labels)[number];
   const at = { x: 'x', y: 'y' };
-  const label = (side: Label['side']) =>
-    labels
-      .filter((l) => l.side === side)
-      .map((l) =>
-        Plot.text([l], {
-          ...at,
-          text: 'pole',
-          textAnchor: side < 0 ? 'end' : 'start',
-          dx: 9 * side,
-          dy: Math.round(l.shift),
-          stroke: 'var(--page)',
-          strokeWidth: 3,
-          fill: 'currentColor',
-        }),
-      );
   const picture = draw(`Map of the prototypes, ${place}`, {
     style: { fontSize: '12px' },
     width: WIDTH,
@@ -90,13 +57,35 @@ export function prototypeMap(points: Point[], place: string): Markup {
         strokeOpacity: 0.35,
         strokeWidth: 1.25,
       }),
+      Plot.link(
+        labels.filter((l) => l.dy !== 0),
+        {
+          x1: 'x',
+          y1: 'y',
+          x2: (l: Label) => l.x + l.dx / scale,
+          y2: (l: Label) => l.y - l.dy / scale,
+          stroke: 'currentColor',
+          strokeOpacity: 0.7,
+          strokeWidth: 0.75,
+        },
+      ),
+      labels.map((l) =>
+        Plot.text([l], {
+          ...at,
+          text: 'pole',
+          textAnchor: l.side < 0 ? 'end' : 'start',
+          dx: l.dx + 2 * l.side,
+          dy: l.dy,
+          stroke: 'var(--page)',
+          strokeWidth: 3,
+          fill: 'currentColor',
+        }),
+      ),
       Plot.dot(points.filter(isVirtue), { ...at, symbol: 'circle', r: 5.5, fill: 'var(--value)', title: 'pole' }),
       Plot.dot(
         points.filter((p) => !isVirtue(p)),
         { ...at, symbol: 'triangle', r: 5, fill: 'var(--page)', stroke: 'var(--second)', strokeWidth: 2, title: 'pole' },
       ),
-      ...label(-1),
-      ...label(1),
     ],
   });
   return html`${picture}

@@ -15,8 +15,8 @@ export function prototypesSection({ map, poolings }: Diagnosis): Section {
     title: `The ten prototypes: ${place}`,
     body: html`<div class="pair">
 ${captioned(
-  html`<b>Cosines between prototypes</b> of centred states. Orange: they point the same way. Blue: apart. Framed: the opposed pairs, which
-should be the bluest.`,
+  html`<b>Cosines between prototypes</b> of centred states. Orange: they point the same way. Blue: apart. Framed: the opposed pairs, blue where valence outweighs
+the topic they share.`,
   layer ? heatMap(layer.categorical.matrix, place) : html`<p class="none">Empty: ${place} was not diagnosed.</p>`,
 )}
 ${captioned(
