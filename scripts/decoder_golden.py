@@ -2,7 +2,7 @@
 
     python scripts/decoder_golden.py SmolLM2-135M-Instruct.Q4_1.gguf
 
-Made with torch 2.13.0, transformers 5.23.0, gguf, accelerate, safetensors, numpy 2.4.6.
+Made with torch 2.13.0, transformers 5.23.0, gguf 0.19.0, accelerate 1.15.0, safetensors 0.8.0, numpy 2.4.6.
 
 Every real token but the first of each text, in every layer: its state less the layer's mean, times PROJECTIONS sign vectors.
 If e is the error of a state, the mean of (sign . e)^2 over sign vectors is |e|^2. A sign is a bit of a hash, so that a test can

@@ -2,7 +2,7 @@
 
     python scripts/tiny_llama_golden.py
 
-Made with torch 2.13.0, transformers 5.23.0, tokenizers, gguf, safetensors, numpy 2.4.6. The GGUF holds the same weights, rows of
+Made with torch 2.13.0, transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6. The GGUF holds the same weights, rows of
 query and key interleaved as files of the llama family have them. The golden is computed in double precision.
 """
 import json
