@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { ActivationDirectory } from '../dist/activations/directory.js';
 import { clusterStates } from '../dist/diagnosis/clustering.js';
-import { Design } from '../dist/diagnosis/design.js';
+import { designOf } from '../dist/diagnosis/design.js';
 import { dimensional } from '../dist/diagnosis/dimensional.js';
 import { column, figure } from '../dist/diagnosis/figure.js';
 import { DETECTION_MEAN } from '../dist/diagnosis/gradient.js';
@@ -153,7 +153,7 @@ async function realTexts() {
 /** p of every statistic when the judgments are permuted, so that every rejection is false. */
 async function rejectReal({ texts, layers, odds }, seed, matmul) {
   const relabelled = texts.judged(texts.permuted(new Random(seed, 'calibration')));
-  const design = new Design(relabelled, { seed, permutations, bootstraps: 0 });
+  const design = designOf(relabelled, { seed, permutations, bootstraps: 0 });
   const columns = { categorical: [], gradient: [], structural: [], dimensional: [] };
   const p = {};
   for (const [l, { states, clustering }] of layers.entries()) {
@@ -234,7 +234,7 @@ async function rejectPlanted(effect, seed, matmul) {
     texts: Array.from(ids, String),
     rows: { length: n, text: ids, annotation: ids, foundation, signed },
   };
-  const design = new Design(JudgedTexts.of(corpus), { seed, permutations, bootstraps: 0 });
+  const design = designOf(JudgedTexts.of(corpus), { seed, permutations, bootstraps: 0 });
   const along = states((i, j) => 5 * effect * signed[i] * direction[foundation[i]][j]);
   const clustered = states((i, j) => 10 * effect * Math.sign(signed[i]) * direction[5][j]);
   const own = await analyse(along, await clusterStates(along, 0, matmul), design, matmul);

@@ -57,10 +57,11 @@ export function halvings(texts: JudgedTexts, seed: number, times = 20): Draw[] {
   texts.weights({ signed: texts.signed }, weights);
   return Array.from({ length: times }, (_, h) => {
     const first = new Uint16Array(n);
-    const dealt = new Uint32Array(K);
+    // The texts of no pole are a pile of their own.
+    const dealt = new Uint32Array(K + 1);
     for (const i of new Random(seed, 'halves', h).permutation(n)) {
       let own = 0;
-      while (own < K - 1 && weights[own * n + i] === 0) own++;
+      while (own < K && weights[own * n + i] === 0) own++;
       first[i] = dealt[own]++ % 2;
     }
     return [first, first.map((v) => 1 - v)].map((counts) => ({ signed: texts.signed, counts }));

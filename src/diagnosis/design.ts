@@ -12,35 +12,42 @@ export interface Part {
   draws: Draws;
 }
 
-/** What is the same at every layer and pooling: texts, permutations, bootstrap draws, halves and splits. Built alike in every thread. */
-export class Design {
-  readonly draws: Draws;
+/** What is the same at every layer and pooling. Built alike in every thread. */
+export interface Design {
+  texts: JudgedTexts;
+  counts: DrawCounts;
+  draws: Draws;
   /** Random halves of every pole, for the reliability of its prototype. */
-  readonly halvings: Draw[];
+  halvings: Draw[];
   /** Layers are chosen on the first half and reported on the second. */
-  readonly halves: [Part, Part];
+  halves: [Part, Part];
   /** Texts of one foundation, for analysis 3. */
-  readonly single: Part & { classes: HumanClasses };
-  readonly split: Split;
+  single: Part & { classes: HumanClasses };
+  split: Split;
+}
 
-  constructor(
-    readonly texts: JudgedTexts,
-    readonly counts: DrawCounts,
-  ) {
-    const { seed } = counts;
-    const none = { ...counts, permutations: 0, bootstraps: 0 };
-    const part = (positions: Int32Array, name: string, drawn: DrawCounts): Part => {
-      const own = texts.subset(positions);
-      return { positions, texts: own, draws: drawAll(own, drawn, name) };
-    };
-    this.draws = drawAll(texts, counts, 'all');
-    this.halvings = halvings(texts, seed);
-    const [chosenOn, reportedOn] = halveTexts(texts.length, seed);
-    this.halves = [part(chosenOn, 'first half', none), part(reportedOn, 'second half', counts)];
-    const single = part(texts.ofOneFoundation(), 'one foundation', { ...counts, bootstraps: 0 });
-    this.single = { ...single, classes: humanClasses(single.texts, single.draws, seed) };
-    this.split = splitTexts(texts.length, seed);
-  }
+export function designOf(texts: JudgedTexts, counts: DrawCounts): Design {
+  const { seed } = counts;
+  const part = (positions: Int32Array, name: string, drawn: Partial<DrawCounts>): Part => {
+    const own = texts.subset(positions);
+    return { positions, texts: own, draws: drawAll(own, { ...counts, ...drawn }, name) };
+  };
+  const [chosenOn, reportedOn] = halveTexts(texts.length, seed);
+  const single = part(texts.ofOneFoundation(), 'one foundation', { bootstraps: 0 });
+  return {
+    texts,
+    counts,
+    draws: drawAll(texts, counts, 'all'),
+    halvings: halvings(texts, seed),
+    halves: [part(chosenOn, 'first half', { permutations: 0, bootstraps: 0 }), part(reportedOn, 'second half', {})],
+    single: { ...single, classes: humanClasses(single.texts, single.draws, seed) },
+    split: splitTexts(texts.length, seed),
+  };
+}
+
+/** The same design without bootstrap draws: figures keep their null and lose their interval. */
+export function withoutBootstrap(design: Design): Design {
+  return { ...design, counts: { ...design.counts, bootstraps: 0 }, draws: { ...design.draws, resampled: [] } };
 }
 
 /**

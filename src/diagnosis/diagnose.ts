@@ -11,7 +11,7 @@ import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { WorkOptions } from '../progress.js';
 import type { BestReport, BestTask } from './best.js';
 import { Crew } from './crew.js';
-import { Design } from './design.js';
+import { type Design, designOf } from './design.js';
 import type { WordFigures } from './dimensional.js';
 import { JudgedTexts } from './judged-texts.js';
 import type { LayerResult } from './layer.js';
@@ -52,7 +52,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const counts = { seed, permutations, bootstraps };
   const directory = await ActivationDirectory.open(options.activations);
   requireSameCorpus(directory, corpus);
-  const design = new Design(JudgedTexts.of(corpus), counts);
+  const design = designOf(JudgedTexts.of(corpus), counts);
   if (design.texts.length < FEWEST_TEXTS)
     throw new MoralscopeError(
       'bad-data',

@@ -54,6 +54,7 @@ interface HeldOut {
   lambda: number;
   validationR2: number;
   trainingR2: number;
+  /** Of the observed judgments alone, as is `validationAuc`. */
   edf: number;
   /** [test, 11] */
   test: Float32Array;
@@ -121,7 +122,7 @@ export async function readLinearly(
   const tests = split.test.length;
   const [observed] = held;
   const probe = (b: number, weights?: Uint16Array) => probeStatistics(truth[b], held[b].test, weights);
-  const r2 = (b: number) => withMean(determination(truth[b], held[b].test, WIDTH).subarray(0, K));
+  const r2 = (b: number, weights?: Uint16Array) => withMean(determination(truth[b], held[b].test, WIDTH, weights).subarray(0, K));
   const permuted = draws.permuted.map((_, b) => b + 1);
   const resamples = Array.from({ length: counts.bootstraps }, (_, b) =>
     bootstrapCounts(tests, new Random(counts.seed, 'test', b)),
@@ -130,7 +131,7 @@ export async function readLinearly(
     r2: {
       observed: r2(0),
       permuted: permuted.map((b) => r2(b)),
-      resampled: resamples.map((weights) => withMean(weightedDetermination(truth[0], observed.test, weights))),
+      resampled: resamples.map((weights) => r2(0, weights)),
     },
     probe: {
       observed: probe(0),
@@ -163,66 +164,50 @@ async function heldOut(
   const part = (positions: Int32Array) => select(states, positions).data;
   const path = await RidgePath.fit(part(split.train), split.train.length, d, matmul, options);
   const projected = await path.project(beside(split.train), columns);
-  const [validation, test] = [await path.basis(part(split.validation)), await path.basis(part(split.test))];
-  const [validationY, v, t] = [beside(split.validation), split.validation.length, split.test.length];
+  const validation = await path.basis(part(split.validation));
+  const validationY = beside(split.validation);
   const best: HeldOut[] = stack.map(() => ({
     lambda: Number.NaN,
     validationR2: Number.NEGATIVE_INFINITY,
     trainingR2: Number.NaN,
     edf: Number.NaN,
-    test: new Float32Array(t * WIDTH),
+    test: new Float32Array(0),
     validationAuc: Number.NaN,
   }));
   const bestJudgment = new Float64Array(stack.length).fill(Number.NEGATIVE_INFINITY);
+  const chosen = new Float32Array(path.size * columns);
   for (const lambda of LAMBDAS) {
     const { coefficients, trainingR2 } = path.solve(lambda, projected);
-    const onValidation = await path.predict(validation, coefficients, projected);
-    const onTest = await path.predict(test, coefficients, projected);
-    const r2 = determination(validationY, onValidation, columns);
-    const edf = path.edf(lambda);
+    const predicted = await path.predict(validation, coefficients, projected);
+    const r2 = determination(validationY, predicted, columns);
     best.forEach((kept, b) => {
       const from = b * WIDTH;
       const dimensions = mean(r2.subarray(from, from + K));
       if (dimensions > kept.validationR2) {
-        Object.assign(kept, { lambda, validationR2: dimensions, edf, trainingR2: mean(trainingR2.subarray(from, from + K)) });
-        copyColumns(onTest, columns, from, kept.test, 0, K, t);
+        Object.assign(kept, { lambda, validationR2: dimensions, trainingR2: mean(trainingR2.subarray(from, from + K)) });
+        copyColumns(coefficients, chosen, columns, from, K);
       }
       if (r2[from + K] > bestJudgment[b]) {
         bestJudgment[b] = r2[from + K];
-        copyColumns(onTest, columns, from + K, kept.test, K, 1, t);
-        const predicted = Float64Array.from({ length: v }, (_, i) => onValidation[i * columns + from + K]);
-        kept.validationAuc = auc(
-          predicted,
-          polarityLabels(Float32Array.from({ length: v }, (_, i) => validationY[i * columns + from + K])),
-        );
+        copyColumns(coefficients, chosen, columns, from + K, 1);
+        kept.validationAuc =
+          b > 0 ? Number.NaN : auc(columnOf(predicted, columns, K), polarityLabels(columnOf(validationY, columns, K)));
       }
     });
   }
+  const predicted = await path.predict(await path.basis(part(split.test)), chosen, projected);
+  best.forEach((kept, b) => {
+    kept.edf = b > 0 ? Number.NaN : path.edf(kept.lambda);
+    kept.test = new Float32Array(split.test.length * WIDTH);
+    for (let i = 0; i < split.test.length; i++)
+      kept.test.set(predicted.subarray(i * columns + b * WIDTH, i * columns + (b + 1) * WIDTH), i * WIDTH);
+  });
   return best;
 }
 
 function probeStatistics(truth: Float32Array, predicted: Float32Array, weights?: Uint16Array): Float64Array {
-  const last = (values: Float32Array) => Float32Array.from({ length: values.length / WIDTH }, (_, i) => values[i * WIDTH + K]);
-  const [judged, scores] = [last(truth), last(predicted)];
+  const [judged, scores] = [columnOf(truth, WIDTH, K), columnOf(predicted, WIDTH, K)];
   return Float64Array.of(auc(scores, polarityLabels(judged), weights), spearman(scores, judged, weights));
-}
-
-/** R2 of each dimension with every test text counted as often as the bootstrap drew it. */
-function weightedDetermination(truth: Float32Array, predicted: Float32Array, weights: Uint16Array): Float64Array {
-  const found = new Float64Array(K);
-  for (let k = 0; k < K; k++) {
-    let [total, sum, squares, residual] = [0, 0, 0, 0];
-    for (let i = 0; i < weights.length; i++) {
-      const [y, w] = [truth[i * WIDTH + k], weights[i]];
-      total += w;
-      sum += w * y;
-      squares += w * y * y;
-      residual += w * (y - predicted[i * WIDTH + k]) ** 2;
-    }
-    const about = squares - (sum * sum) / total;
-    found[k] = about > 1e-9 ? 1 - residual / about : Number.NaN;
-  }
-  return found;
 }
 
 /** The values and, last, the mean of those that are finite. */
@@ -239,15 +224,10 @@ function rowsOf(y: Float32Array, positions: Int32Array): Float32Array {
   return select({ n: y.length / WIDTH, d: WIDTH, data: y }, positions).data;
 }
 
-function copyColumns(
-  from: Float32Array,
-  fromWidth: number,
-  fromColumn: number,
-  to: Float32Array,
-  toColumn: number,
-  columns: number,
-  rows: number,
-) {
-  for (let i = 0; i < rows; i++)
-    for (let c = 0; c < columns; c++) to[i * WIDTH + toColumn + c] = from[i * fromWidth + fromColumn + c];
+function copyColumns(from: Float32Array, to: Float32Array, width: number, first: number, count: number): void {
+  for (let row = first; row < from.length; row += width) for (let at = row; at < row + count; at++) to[at] = from[at];
+}
+
+function columnOf(matrix: Float32Array, width: number, column: number): Float32Array {
+  return Float32Array.from({ length: matrix.length / width }, (_, i) => matrix[i * width + column]);
 }

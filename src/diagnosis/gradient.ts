@@ -25,22 +25,22 @@ export interface PoleScores {
  * s_i = cos(h~_i, c_k without text i) for the pole's own texts and its foundation's neutrals (PAPER.md section 3.2, [ours]).
  * The left-out prototype needs no sum of its own: c - a h has inner product h.c - a h.h and square c.c - 2a h.c + a^2 h.h.
  */
-export function poleScores(drawn: PrototypeDraw, k: number): PoleScores {
-  const n = drawn.m.length / K;
+export function poleScores({ m, weights, products, textSquares, squares, draw, members }: PrototypeDraw, k: number): PoleScores {
+  const n = m.length / K;
   const [own, opposed] = [k * n, (k ^ 1) * n];
-  const { m, weights, products, textSquares, squares, draw } = drawn;
+  const among = members[k >> 1];
   const found: PoleScores = {
-    text: new Int32Array(n),
-    m: new Float64Array(n),
-    cosine: new Float64Array(n),
-    counts: new Uint16Array(n),
+    text: new Int32Array(among.length),
+    m: new Float64Array(among.length),
+    cosine: new Float64Array(among.length),
+    counts: new Uint16Array(among.length),
   };
   let items = 0;
-  for (let i = 0; i < n; i++) {
+  for (const i of among) {
     const judged = m[own + i];
     const times = draw.counts ? draw.counts[i] : 1;
-    if (times === 0 || !(judged > 0 || (judged === 0 && m[opposed + i] === 0))) continue;
-    const [a, product, square] = [weights[own + i], products[own + i], textSquares![i]];
+    if (times === 0 || !(judged > 0 || m[opposed + i] === 0)) continue;
+    const [a, product, square] = [weights[own + i], products[own + i], textSquares[i]];
     const left = squares[k] - 2 * a * product + a * a * square;
     const scale = left > 1e-9 * squares[k] ? Math.sqrt(left * square) : 0;
     if (scale === 0) continue;
@@ -49,12 +49,7 @@ export function poleScores(drawn: PrototypeDraw, k: number): PoleScores {
     found.cosine[items] = (product - a * square) / scale;
     found.counts[items++] = times;
   }
-  return {
-    text: found.text.subarray(0, items),
-    m: found.m.subarray(0, items),
-    cosine: found.cosine.subarray(0, items),
-    counts: found.counts.subarray(0, items),
-  };
+  return first(found, items);
 }
 
 /** Spearman of s with m, pole by pole: with the neutrals (detection) and among m > 0 alone (gradient), and the two means. */
@@ -101,8 +96,26 @@ function correlation({ m, cosine, counts }: PoleScores, resampled: boolean): num
 }
 
 function ownTexts({ text, m, cosine, counts }: PoleScores): PoleScores {
-  const keep = (_: number, i: number) => m[i] > 0;
-  return { text: text.filter(keep), m: m.filter(keep), cosine: cosine.filter(keep), counts: counts.filter(keep) };
+  const n = m.length;
+  const own: PoleScores = {
+    text: new Int32Array(n),
+    m: new Float64Array(n),
+    cosine: new Float64Array(n),
+    counts: new Uint16Array(n),
+  };
+  let items = 0;
+  for (let i = 0; i < n; i++) {
+    if (!(m[i] > 0)) continue;
+    own.text[items] = text[i];
+    own.m[items] = m[i];
+    own.cosine[items] = cosine[i];
+    own.counts[items++] = counts[i];
+  }
+  return first(own, items);
+}
+
+function first({ text, m, cosine, counts }: PoleScores, n: number): PoleScores {
+  return { text: text.subarray(0, n), m: m.subarray(0, n), cosine: cosine.subarray(0, n), counts: counts.subarray(0, n) };
 }
 
 function mean(values: Float64Array): number {

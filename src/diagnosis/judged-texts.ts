@@ -101,6 +101,11 @@ export class JudgedTexts {
     return Int32Array.from(kept);
   }
 
+  /** The positions of the texts with a row of this foundation. */
+  membersOf(foundation: number): Int32Array {
+    return this.positions((text) => this.foundation.subarray(this.start[text], this.start[text + 1]).includes(foundation));
+  }
+
   /** Foundation of the text's first row. */
   firstFoundation(text: number): number {
     return this.foundation[this.start[text]];

@@ -4,7 +4,7 @@ import { MatMul } from '../graph/matmul.js';
 import type { Corpus } from '../moral/corpus.js';
 import { type BestReport, type BestTask, reportBest } from './best.js';
 import { serveCrew } from './crew.js';
-import { Design } from './design.js';
+import { designOf } from './design.js';
 import type { WordFigures } from './dimensional.js';
 import type { DrawCounts } from './draws.js';
 import { JudgedTexts } from './judged-texts.js';
@@ -26,7 +26,7 @@ export type TaskResult = LayerResult | BestReport | WordFigures | Readout;
 
 serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }) => {
   const directory = await ActivationDirectory.open(activations);
-  const design = new Design(JudgedTexts.of(corpus), counts);
+  const design = designOf(JudgedTexts.of(corpus), counts);
   const matmul = await MatMul.open(1);
   const { ids } = design.texts;
   const tokens = directory.tokens();

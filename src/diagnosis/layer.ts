@@ -1,6 +1,6 @@
 import type { MatMul } from '../graph/matmul.js';
 import { clusterStates } from './clustering.js';
-import type { Design } from './design.js';
+import { type Design, withoutBootstrap } from './design.js';
 import { dimensional, type WordFigures } from './dimensional.js';
 import { column, type DrawnStatistic } from './figure.js';
 import { DETECTION_MEAN } from './gradient.js';
@@ -37,7 +37,7 @@ export async function diagnoseLayer(input: LayerInput, design: Design, words: Wo
   const { states, tokens } = input;
   const { residual } = regressOut(states, lengthColumns(tokens));
   const whole = await analyse(states, design, words, matmul);
-  const regressed = await analyse(residual, design, words, matmul);
+  const regressed = await analyse(residual, withoutBootstrap(design), words, matmul);
   const [firstHalf] = design.halves;
   const chosenOn = await prototypeStatistics(
     firstHalf.texts,

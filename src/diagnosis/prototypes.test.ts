@@ -10,7 +10,7 @@ import { JudgedTexts } from './judged-texts.js';
 import { visitPrototypes } from './prototypes.js';
 import { centre, type States } from './states.js';
 
-const N = 120;
+const N = 240;
 const D = 12;
 
 function randomCorpus(seed: number): Corpus {

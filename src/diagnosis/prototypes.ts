@@ -1,7 +1,7 @@
 import type { MatMul } from '../graph/matmul.js';
-import { POLES } from '../moral/foundation.js';
+import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Draw } from './draws.js';
-import type { JudgedTexts } from './judged-texts.js';
+import type { JudgedTexts, Signed } from './judged-texts.js';
 import { type States, squaredNorms } from './states.js';
 
 const K = POLES.length;
@@ -11,6 +11,8 @@ export interface PrototypeDraw {
   draw: Draw;
   /** m of pole k and text i under this draw, [10, n]; NaN where the text has no row of the foundation. */
   m: Float32Array;
+  /** The texts with a row of each foundation. */
+  members: Int32Array[];
   /** Weight of text i in the prototype of pole k, [10, n], bootstrap counts included. */
   weights: Float32Array;
   /** Unnormalised prototypes, centred on the draw's own mean, [10, d]. */
@@ -42,6 +44,7 @@ export async function visitPrototypes(
 ): Promise<void> {
   const { n, d, data } = centred;
   const squares = squaredNorms(centred);
+  const members = FOUNDATIONS.map((_, f) => texts.membersOf(f));
   const single = new Uint8Array(n);
   for (const i of texts.ofOneFoundation()) single[i] = 1;
   const rowsPerDraw = K + (oneFoundation ? K : 0) + 1;
@@ -51,9 +54,12 @@ export async function visitPrototypes(
     const part = draws.slice(from, from + chunk);
     const rows = part.length * rowsPerDraw;
     const left = new Float32Array(rows * n);
+    let judged: { signed: Signed; m: Float32Array } | undefined;
     const drawn = part.map((draw, b) => {
       const block = left.subarray(b * rowsPerDraw * n, (b + 1) * rowsPerDraw * n);
-      const m = texts.moralVectors(draw.signed);
+      // Bootstrap draws share their judgments.
+      if (judged?.signed !== draw.signed) judged = { signed: draw.signed, m: texts.moralVectors(draw.signed) };
+      const { m } = judged;
       texts.weights(draw, block.subarray(0, K * n));
       if (oneFoundation)
         for (let k = 0; k < K; k++) for (let i = 0; i < n; i++) if (single[i]) block[(K + k) * n + i] = block[k * n + i];
@@ -90,6 +96,7 @@ export async function visitPrototypes(
       const found: PrototypeDraw = {
         draw,
         m,
+        members,
         weights: block.subarray(0, K * n),
         prototypes,
         squares: squaredNorms({ n: K, d, data: prototypes }),

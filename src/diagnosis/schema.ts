@@ -103,7 +103,7 @@ export const LayerDiagnosis = z.object({
   ...analyses,
   /** AUC of virtue against vice of a held-out linear probe at this layer. */
   knows: Figure,
-  /** The four analyses once more, on states with length regressed out. */
+  /** The four analyses once more, on states with length regressed out; with their nulls, without intervals. */
   lengthRegressed: z.object(analyses),
 });
 export type LayerDiagnosis = z.infer<typeof LayerDiagnosis>;

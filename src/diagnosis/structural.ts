@@ -1,7 +1,7 @@
 import { Random } from '../random.js';
 import { adjustedMutualInformation, adjustedRandIndex, expectedMutualInformation, Partition } from '../statistics/partition.js';
 import type { Draws } from './draws.js';
-import { type DrawnStatistic, empty, figure } from './figure.js';
+import { type DrawnStatistic, figure } from './figure.js';
 import type { JudgedTexts, Signed } from './judged-texts.js';
 import type { Structural } from './schema.js';
 
@@ -88,17 +88,19 @@ export function structural(
 ): Structural {
   const clusters = new Set(hdbscan).size - (hdbscan.includes(-1) ? 1 : 0);
   const noise = hdbscan.filter((label) => label === -1).length / hdbscan.length;
+  const allNoise = clusters === 0 ? { why: 'HDBSCAN found no cluster: every text is noise' } : {};
   const byLabels = (measure: (typeof MEASURES)[number]) =>
     Object.fromEntries(
       LABELS.map((label, l) => [
         label,
-        clusters === 0 && measure !== 'kmeansAmi'
-          ? empty('HDBSCAN found no cluster: every text is noise')
-          : figure(statistic, MEASURES.indexOf(measure) * LABELS.length + l, {
-              better: 'greater',
-              bounds: [-1, 1],
-              whyEmpty: 'every text is noise',
-            }),
+        {
+          ...figure(statistic, MEASURES.indexOf(measure) * LABELS.length + l, {
+            better: 'greater',
+            bounds: [-1, 1],
+            whyEmpty: 'every text is noise',
+          }),
+          ...(measure !== 'kmeansAmi' && allNoise),
+        },
       ]),
     ) as Structural['ari'];
   return {
