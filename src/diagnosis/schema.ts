@@ -147,7 +147,9 @@ const Verdict = z.object({
   figure: Figure,
   /** `apart`: better than its null; `chance`: not told from its null (see detectable); `empty`: not computable. */
   outcome: z.enum(['apart', 'chance', 'empty']),
-  /** Plain words: what was measured, against what, and what it means. */
+  /** Plain words: what the figure means, and what must be seen beside it. */
+  meaning: z.string(),
+  /** The whole line: what was measured, against what, and the meaning. */
   text: z.string(),
 });
 export type Verdict = z.infer<typeof Verdict>;

@@ -1,38 +1,42 @@
 /** @file Plain words for the figures: five lines, one an analysis, and the sentence that sets what is said against what is inside. */
-import type { Best, Diagnosis, Figure, Pooling, PoolingDiagnosis, Readout, Verdict } from './schema.js';
+import type { Best, Diagnosis, Figure, LayerDiagnosis, Pooling, PoolingDiagnosis, Readout, Verdict } from './schema.js';
 
 const LEVEL = 0.05;
 
 type AnalysisName = Verdict['analysis'];
 
-const MEASURES: Record<AnalysisName, { name: string; apart: string; chance: string; direction: 'below' | 'above' }> = {
+const MEASURES: Record<
+  AnalysisName,
+  { name: string; apart(figure: Figure): string; chance: string; direction: 'below' | 'above' }
+> = {
   categorical: {
     name: 'cosine of opposed moral poles',
-    apart: 'opposed poles point further apart than relabelled texts do',
-    chance: 'opposed poles are no further apart than relabelled texts',
+    apart: ({ value }) =>
+      `opposed poles lie further apart than relabelled texts do${(value ?? 0) > 0 ? ', though they still point the same way' : ''}`,
+    chance: 'opposed poles lie no further apart than relabelled texts',
     direction: 'below',
   },
   gradient: {
-    name: 'rank correlation of typicality with human judgment',
-    apart: 'typicality follows how strongly people judge',
-    chance: 'typicality does not follow how strongly people judge',
+    name: 'rank correlation of typicality with the judgment',
+    apart: () => 'typicality follows how strong the judgment is',
+    chance: 'typicality does not follow how strong the judgment is',
     direction: 'above',
   },
   structural: {
-    name: 'agreement of clusters with virtue / neutral / vice (ARI)',
-    apart: 'the states cluster by polarity more than relabelled texts do',
+    name: 'agreement of clusters with virtue, neutral and vice (ARI)',
+    apart: () => 'the states cluster by polarity more than relabelled texts do',
     chance: 'the states do not cluster by polarity',
     direction: 'above',
   },
   dimensional: {
-    name: 'R2 of the ten moral dimensions, held-out texts',
-    apart: 'the moral dimensions can be read linearly',
-    chance: 'the moral dimensions cannot be read linearly',
+    name: 'R2 of the ten moral dimensions on held-out texts',
+    apart: () => 'the moral dimensions can be read off linearly',
+    chance: 'the moral dimensions cannot be read off linearly',
     direction: 'above',
   },
   readout: {
     name: 'AUC of virtue against vice in the next word',
-    apart: 'the next word tells virtue from vice',
+    apart: () => 'the next word tells virtue from vice',
     chance: 'the next word does not tell virtue from vice',
     direction: 'above',
   },
@@ -51,25 +55,44 @@ export function verdictOf(
   best: Best,
   diagnosis: PoolingDiagnosis,
 ): Verdict {
-  const { figure, layer } = best;
-  const found = outcome(figure);
-  const at = `pooling ${pooling}, layer ${layer}`;
-  const beside = layer === null || found === 'empty' ? '' : context(analysis, diagnosis.layers.find((l) => l.layer === layer)!);
-  return { analysis, pooling, layer, figure, outcome: found, text: line(analysis, figure, at) + beside };
+  const layer = diagnosis.layers.find((l) => l.layer === best.layer);
+  return verdict(analysis, pooling, best.layer, best.figure, layer ? context(analysis, layer) : []);
 }
 
 /** The verdict on what the model would say. */
-export function readoutVerdict(readout: Readout): Verdict {
-  const figure = readout.auc;
-  const words = ` The words lean ${number(readout.bias.value)} nats toward approval, which is bias and not discrimination.`;
-  return {
-    analysis: 'readout',
-    pooling: null,
-    layer: null,
-    figure,
-    outcome: outcome(figure),
-    text: line('readout', figure, 'template end') + (outcome(figure) === 'empty' ? '' : words),
+export function readoutVerdict({ auc, bias }: Readout): Verdict {
+  const leaning =
+    bias.value === null
+      ? []
+      : [
+          `the words lean ${number(Math.abs(bias.value))} nats toward ${bias.value > 0 ? 'approval' : 'disapproval'}, which is bias and not discrimination`,
+        ];
+  return verdict('readout', null, null, auc, leaning);
+}
+
+function verdict(
+  analysis: AnalysisName,
+  pooling: Pooling | null,
+  layer: number | null,
+  figure: Figure,
+  beside: string[],
+): Verdict {
+  const found = outcome(figure);
+  const { name, apart, chance, direction } = MEASURES[analysis];
+  const at = pooling === null ? 'at the end of the template' : `pooling ${pooling}, layer ${layer}`;
+  const meanings = {
+    apart: () => apart(figure),
+    chance: () =>
+      `${chance}, as far as this sample can tell: it would have shown a value ${direction} ${number(figure.detectable)}`,
+    empty: () => `not computed: ${figure.why ?? 'no null'}`,
   };
+  const meaning = sentences([
+    meanings[found](),
+    ...(figure.why && found !== 'empty' ? [figure.why] : []),
+    ...(found === 'empty' ? [] : beside),
+  ]);
+  const text = found === 'empty' ? `${name} ${meaning}` : `${name} ${measured(figure)}; ${at}. ${meaning}`;
+  return { analysis, pooling, layer, figure, outcome: found, meaning, text };
 }
 
 /** One sentence: what the model says (readout) against what its geometry shows. */
@@ -89,32 +112,35 @@ export function summarise(name: string, verdicts: Verdict[], readout: Readout, k
   return `${says}; its geometry, at layers chosen on other texts, shows ${enumerate(shows)}.`;
 }
 
-function line(analysis: AnalysisName, figure: Figure, at: string): string {
-  const { name, apart, chance, direction } = MEASURES[analysis];
-  switch (outcome(figure)) {
-    case 'empty':
-      return `${name}: not computed (${figure.why ?? 'no null'}).`;
-    case 'apart':
-      return `${name} ${measured(figure)} at ${at}: ${apart}.`;
-    case 'chance':
-      return `${name} ${measured(figure)} at ${at}: ${chance}, as far as this sample can tell; it would have shown a value ${direction} ${number(figure.detectable)}.`;
+/** What a reader must see beside the headline figure. */
+function context(
+  analysis: AnalysisName,
+  { categorical, gradient, structural, dimensional, lengthRegressed }: LayerDiagnosis,
+): string[] {
+  const withoutLength = (figure: Figure) => `length regressed out ${number(figure.value)}`;
+  switch (analysis) {
+    case 'categorical':
+      return [
+        `all texts ${estimate(categorical.mean)}, opposed poles of other foundations ${number(categorical.baseline.value)}, ${withoutLength(lengthRegressed.categorical.mean)}`,
+      ];
+    case 'gradient':
+      return [
+        `among judged texts alone, neutrals left out, ${estimate(gradient.gradient)}, ${withoutLength(lengthRegressed.gradient.detection)}`,
+      ];
+    case 'structural':
+      return [
+        `${structural.clusters} clusters, ${percent(structural.noise.value)} noise, AMI of k-means ${number(structural.kmeansAmi.polarity.value)}, ${withoutLength(lengthRegressed.structural.ari.polarity)}`,
+      ];
+    case 'dimensional':
+      return [`a bag of words reaches ${number(dimensional.floor.value)}, ${withoutLength(lengthRegressed.dimensional.r2)}`];
+    case 'readout':
+      return [];
   }
 }
 
-/** What a reader must see beside the headline figure. */
-function context(analysis: AnalysisName, layer: PoolingDiagnosis['layers'][number]): string {
-  switch (analysis) {
-    case 'categorical':
-      return ` All texts ${estimate(layer.categorical.mean)}; opposed poles of other foundations ${number(layer.categorical.baseline.value)}; length regressed out ${number(layer.lengthRegressed.categorical.mean.value)}.`;
-    case 'gradient':
-      return ` Among judged texts alone, neutrals left out: ${estimate(layer.gradient.gradient)}; length regressed out ${number(layer.lengthRegressed.gradient.detection.value)}.`;
-    case 'structural':
-      return ` ${layer.structural.clusters} clusters, ${percent(layer.structural.noise.value)} noise; k-means AMI ${number(layer.structural.kmeansAmi.polarity.value)}.`;
-    case 'dimensional':
-      return ` Bag of words ${number(layer.dimensional.floor.value)}; length regressed out ${number(layer.lengthRegressed.dimensional.r2.value)}.`;
-    default:
-      return '';
-  }
+/** Clauses as sentences. */
+function sentences(clauses: string[]): string {
+  return clauses.map((clause) => `${clause.charAt(0).toUpperCase()}${clause.slice(1)}.`).join(' ');
 }
 
 function measured(figure: Figure): string {

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256File } from '../artifact/files.js';
 import { GraphBuilder } from './builder.js';
-import { GraphWorker } from './graph-worker.js';
 import { encodeModel } from './onnx.js';
 import {
   add,
@@ -241,38 +240,5 @@ describe('weights file', () => {
     const { y } = await session.run({ x: f32([0, 0, 0, 100], [4]) });
     expect([...y.data]).toEqual([7, 8, 9, 110]);
     await session.close();
-  });
-});
-
-describe('worker', () => {
-  const squares = () => {
-    const g = new GraphBuilder();
-    const x = g.input('x', 'float32', ['n']);
-    g.output(multiply(g, x, x), 'square');
-    g.output(add(g, x, x), 'double');
-    return encodeModel(g.build('test'));
-  };
-
-  test('runs a graph in its own thread', async () => {
-    const worker = await GraphWorker.open(squares(), { threads: 1 });
-    const x = f32([1, 2, 3], [3]);
-    const [all, some] = await Promise.all([worker.run({ x }), worker.run({ x: f32([5], [1]) }, ['square'])]);
-    expect([...all.square.data]).toEqual([1, 4, 9]);
-    expect([...all.double.data]).toEqual([2, 4, 6]);
-    expect(some).toEqual({ square: { data: Float32Array.of(25), shape: [1] } });
-    expect([...x.data]).toEqual([1, 2, 3]);
-    await worker.close();
-  });
-
-  test('passes failures on and goes on', async () => {
-    const worker = await GraphWorker.open(squares(), { threads: 1 });
-    await expect(worker.run({ wrong: f32([1], [1]) })).rejects.toThrow("'x' is missing");
-    expect([...(await worker.run({ x: f32([2], [1]) })).square.data]).toEqual([4]);
-    await worker.close();
-    await expect(worker.run({ x: f32([2], [1]) })).rejects.toThrow('has ended');
-  });
-
-  test('a graph that cannot be opened is an error of opening', async () => {
-    await expect(GraphWorker.open(Uint8Array.of(1, 2, 3))).rejects.toThrow();
   });
 });

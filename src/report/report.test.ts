@@ -128,7 +128,7 @@ function verdict(
   outcome: Verdict['outcome'],
   words: string,
 ): Verdict {
-  return { analysis, ...place, figure, outcome, text: `${figureLine(figure)}: ${words}.` };
+  return { analysis, ...place, figure, outcome, meaning: words, text: `${figureLine(figure)}: ${words}.` };
 }
 
 function inventDiagnosis(seed = 1, layers = 30, poolings: readonly Pooling[] = POOLINGS): Diagnosis {
@@ -344,7 +344,7 @@ describe('a report', () => {
       '● told apart',
       '● told apart',
     ]);
-    const { figure, text: told } = diagnosis.verdicts[1];
+    const { figure, meaning: told } = diagnosis.verdicts[1];
     for (const part of [decimal(figure.value!), decimal(figure.ci95![0]), `chance [${decimal(figure.null!.q025)}`, told])
       expect(cards[1].textContent).toContain(part);
     expect(cards[2].textContent).toContain('empty: HDBSCAN found no cluster');

@@ -62,7 +62,7 @@ function verdictCard(verdict: Verdict): Markup {
 ${intervalRows({ label: title, rows: [{ name: statistic, figure, hollow: outcome === 'chance' }], reference, labelled: false, width: 280 })}
 <p class="against">${against.map((t, i) => html`${i > 0 && ' · '}<span>${t}</span>`)}</p>`
   }</div>
-<div><p class="outcome">${OUTCOMES[outcome]}</p><p class="told">${verdict.text}</p><p class="how">${statistic}${place(verdict) && ` · ${place(verdict)}`}</p></div>
+<div><p class="outcome">${OUTCOMES[outcome]}</p><p class="told">${verdict.meaning}</p><p class="how">${statistic}${place(verdict) && ` · ${place(verdict)}`}</p></div>
 </li>`;
 }
 
