@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import type { ArtifactDirectory } from '../artifact/directory.js';
 import { writeFileAtomic } from '../artifact/files.js';
 import type { Tokenizer } from '../checkpoint/tokenizer.js';
@@ -50,6 +50,7 @@ export class CaptureRun {
 
   private async fillAll(): Promise<Filled> {
     const { plan, thread, options } = this;
+    await this.removeHalfWritten();
     const known = await this.readCalibration();
     const sampled = plan.sample > 0;
     for (const shard of plan.shards.slice(sampled && !known ? 1 : 0)) {
@@ -153,9 +154,19 @@ export class CaptureRun {
     this.writing.catch(() => {});
   }
 
+  /** What a killed process was writing; nobody else works on the directory now. */
+  private async removeHalfWritten(): Promise<void> {
+    for (const name of await readdir(this.directory.path))
+      if (name.endsWith('.tmp')) await rm(this.directory.file(name), { force: true });
+  }
+
+  /** Undefined where there is none that can be used: it is then measured again, to the same numbers. */
   private async readCalibration(): Promise<Calibration | undefined> {
-    const text = await readFile(this.directory.file(CALIBRATION), 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : Calibration.parse(JSON.parse(text));
+    try {
+      return Calibration.parse(JSON.parse(await readFile(this.directory.file(CALIBRATION), 'utf8')));
+    } catch {
+      return undefined;
+    }
   }
 
   private keepCalibration(calibration: Calibration): Promise<void> {

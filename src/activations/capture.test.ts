@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, unlink } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -276,6 +276,7 @@ describe('work that was cut short', () => {
     const left = await shardBytes(out.out);
     expect(left.size).toBeGreaterThan(20);
     expect(left.size).toBeLessThan(whole.size);
+    await writeFile(join(out.out, 'shard-00021.safetensors.1.tmp'), 'half a shard');
     const written = new Map<string, number>();
     for (const file of left.keys()) written.set(file, (await stat(join(out.out, file))).mtimeMs);
     let first: number | undefined;
@@ -286,6 +287,7 @@ describe('work that was cut short', () => {
       },
     });
     expect(first).toBeGreaterThan(20);
+    expect((await readdir(out.out)).filter((file) => file.endsWith('.tmp'))).toEqual([]);
     for (const [file, at] of written) expect((await stat(join(out.out, file))).mtimeMs, file).toBe(at);
     expect(await shardBytes(out.out)).toEqual(whole);
   });

@@ -122,6 +122,8 @@ async function fill(
   const { hidden, vocabulary } = model.spec;
   const work = { onProgress, signal };
   const rows = distinct(input);
+  if (corpus && rows.texts.length < input.length)
+    throw new MoralscopeError('bad-data', `The corpus ${corpus.name} holds a text twice.`, 'Build it again.');
   await writeRows(directory.path, rows);
   const texts = rows.texts.map((text) => fillTemplate(template, text));
   const tokens = await tokenise(texts, tokenizer, maxTokens, signal);

@@ -6,8 +6,8 @@ import { rowBytes, type ShardLayout } from './shard.js';
 const SAMPLE = 256;
 /** The sample is one shard, which stays in memory until its tokens are chosen; it may be this many times as large as others. */
 const SAMPLE_SHARDS = 8;
-/** Tokens run at once: enough to keep the matrix products busy, unless the tapped states would fill memory. */
-const BATCH_TOKENS = 1024;
+/** Tokens run at once: enough to keep the matrix products busy, few enough for the caches; fewer where tapped states are large. */
+const BATCH_TOKENS = 512;
 const BATCH_BYTES = 128 * 2 ** 20;
 
 /** Which texts lie in which shard and are run in which batch; the same inputs give the same plan, so a resumed run repeats it. */
