@@ -68,10 +68,18 @@ describe('analysis 1', () => {
   test('the disattenuated cosine is divided by the geometric mean of the reliabilities', () => {
     const reliability = Float64Array.from({ length: 10 }, (_, k) => (k === 4 ? -0.2 : 0.25 + 0.05 * (k % 2)));
     const matrix = POLES.map(() => POLES.map(() => 1));
-    const { perFoundation } = categorical(drawn([-0.1, 0.9, -0.2, 0.1, 0, -0.06]), drawn([0, 0, 0, 0, 0, 0]), matrix, reliability);
+    const { perFoundation } = categorical(
+      drawn([-0.1, 0.9, -0.2, 0.1, 0, -0.06]),
+      drawn([0, 0, 0, 0, 0, 0]),
+      matrix,
+      reliability,
+    );
     expect(perFoundation['care-harm'].disattenuated.value).toBeCloseTo(-0.1 / Math.sqrt(0.25 * 0.3), 12);
     expect(perFoundation['fairness-cheating'].disattenuated.value).toBe(1);
-    expect(perFoundation['loyalty-betrayal'].disattenuated).toEqual({ value: null, why: expect.stringContaining('not reliable') });
+    expect(perFoundation['loyalty-betrayal'].disattenuated).toEqual({
+      value: null,
+      why: expect.stringContaining('not reliable'),
+    });
     expect(perFoundation['care-harm'].reliability.virtue.value).toBeCloseTo(0.25, 12);
   });
 

@@ -112,7 +112,12 @@ export async function writeActivations(out: string, options: PlantedCapture): Pr
     ['shard-00001.safetensors', 0, half],
   ] as const) {
     const rows = Int32Array.from({ length: to - from }, (_, i) => from + i);
-    const buffer = new ShardBuffer(directory.file(file), { sites, poolings, tokens: false, hidden }, rows, lengths.slice(from, to));
+    const buffer = new ShardBuffer(
+      directory.file(file),
+      { sites, poolings, tokens: false, hidden },
+      rows,
+      lengths.slice(from, to),
+    );
     const norms = Float32Array.from({ length: 2 * rows.length }, (_, i) => (i % 2 === 0 ? 5000 : 1000));
     buffer.add(
       rows.length,

@@ -63,7 +63,11 @@ describe('regressOut', () => {
 
   test('columns that say nothing new change nothing', () => {
     const once = regressOut(states, [inverseLength(tokens)]);
-    const again = regressOut(states, [inverseLength(tokens), inverseLength(tokens).map((v) => 2 * v + 1), new Float64Array(80).fill(3)]);
+    const again = regressOut(states, [
+      inverseLength(tokens),
+      inverseLength(tokens).map((v) => 2 * v + 1),
+      new Float64Array(80).fill(3),
+    ]);
     expect(again.explained).toBeCloseTo(once.explained, 12);
     expect(again.residual.data).toEqual(once.residual.data);
     const constant: States = { n: 80, d: 1, data: new Float32Array(80).fill(5) };
