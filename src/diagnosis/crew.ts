@@ -19,7 +19,7 @@ export class Crew<Task, Result> {
   /** @param module the worker's module, which calls `serveCrew`; @param data what every worker starts with */
   constructor(module: URL, data: unknown, threads: number) {
     for (let t = 0; t < threads; t++) {
-      const worker = new Worker(module, { workerData: data });
+      const worker = new Worker(module, { workerData: data, execArgv: [] });
       worker.on('message', (reply: Reply<Result>) => this.settle(worker, reply));
       worker.on('error', (error) => this.fail(error));
       this.idle.push(worker);
