@@ -11,7 +11,6 @@ import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { WorkOptions } from '../progress.js';
 import type { BestReport, BestTask } from './best.js';
 import { Crew } from './crew.js';
-import { type Design, designOf } from './design.js';
 import type { WordFigures } from './dimensional.js';
 import { JudgedTexts } from './judged-texts.js';
 import type { LayerResult } from './layer.js';
@@ -52,11 +51,11 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const counts = { seed, permutations, bootstraps };
   const directory = await ActivationDirectory.open(options.activations);
   requireSameCorpus(directory, corpus);
-  const design = designOf(JudgedTexts.of(corpus), counts);
-  if (design.texts.length < FEWEST_TEXTS)
+  const texts = JudgedTexts.of(corpus);
+  if (texts.length < FEWEST_TEXTS)
     throw new MoralscopeError(
       'bad-data',
-      `The corpus ${corpus.name} has ${design.texts.length} judged texts; a diagnosis needs at least ${FEWEST_TEXTS}.`,
+      `The corpus ${corpus.name} has ${texts.length} judged texts; a diagnosis needs at least ${FEWEST_TEXTS}.`,
       'Build a larger corpus.',
     );
   const poolings = POOLINGS.filter((pooling) => directory.poolings.includes(pooling));
@@ -72,9 +71,9 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     const progress = () => onProgress?.({ task: 'diagnose', done, total: tasks.length, unit: 'layers' });
     progress();
     const words = (await crew.run({ kind: 'words' })) as WordFigures;
-    const readout = (await crew.run({ kind: 'readout', words })) as Readout;
-    const results = await Promise.all(
-      tasks.map(async (task) => {
+    const [readout, ...results] = await Promise.all([
+      crew.run({ kind: 'readout', words }) as Promise<Readout>,
+      ...tasks.map(async (task) => {
         const result = await kept(
           options.workDirectory,
           task,
@@ -84,7 +83,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
         progress();
         return result;
       }),
-    );
+    ]);
     const resultsOf = (pooling: Pooling) => results.filter((_, i) => tasks[i].pooling === pooling);
     const report = (task: BestTask) => crew.run(task) as Promise<BestReport>;
     const diagnosed: Partial<Record<Pooling, PoolingDiagnosis>> = {};
@@ -107,7 +106,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       template: directory.details.template,
       profile: 'rigorous',
       ...counts,
-      n: sizes(corpus, design),
+      n: sizes(corpus, texts),
       readout,
       knows,
       poolings: diagnosed,
@@ -193,7 +192,7 @@ function bestProbe(poolings: { pooling: Pooling; results: LayerResult[] }[]): Di
   return { auc: diagnosis.knows, spearman: probe.spearman, layer: diagnosis.layer, pooling: chosen.pooling };
 }
 
-function sizes(corpus: Corpus, { texts }: Design): Diagnosis['n'] {
+function sizes(corpus: Corpus, texts: JudgedTexts): Diagnosis['n'] {
   const m = texts.moralVectors();
   const n = texts.length;
   const count = (keep: (text: number) => boolean) => texts.positions(keep).length;
