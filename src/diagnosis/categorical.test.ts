@@ -46,7 +46,7 @@ describe('reliability', () => {
   test('halves are complements that share out every pole', () => {
     const texts = JudgedTexts.of(randomCorpus(120, 3, 0));
     const m = texts.moralVectors();
-    const halves = halvings(texts, 4, 5);
+    const halves = halvings(texts, { signed: texts.signed, m }, 4, 5);
     expect(halves.length).toBe(10);
     for (let h = 0; h < 10; h += 2) {
       const [first, second] = [halves[h].counts!, halves[h + 1].counts!];
@@ -90,7 +90,7 @@ describe('analysis 1', () => {
     const texts = JudgedTexts.of(corpus);
     const states = centre(plantedStates(corpus, 8, 2, { valence: 4 }));
     const draws = drawAll(texts, { seed: 1, permutations: 100, bootstraps: 60 }, 'test');
-    const found = await prototypeAnalyses(texts, states, draws, halvings(texts, 1), matmul);
+    const found = await prototypeAnalyses(texts, states, draws, halvings(texts, draws.observed, 1), matmul);
     const { 'loyalty-betrayal': loyalty, 'care-harm': care } = found.categorical.perFoundation;
     expect(loyalty.cosine).toEqual({ value: null, why: 'no text with m > 0 for loyalty' });
     expect(loyalty.disattenuated).toEqual(loyalty.cosine);

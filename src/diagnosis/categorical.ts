@@ -51,10 +51,10 @@ export function cosineMatrix({ prototypes }: PrototypeDraw): (number | null)[][]
 }
 
 /** Random halves of the texts as pairs of draws, dealt pole by pole so that each half of a small pole has its share. */
-export function halvings(texts: JudgedTexts, seed: number, times = 20): Draw[] {
+export function halvings(texts: JudgedTexts, observed: Draw, seed: number, times = 20): Draw[] {
   const n = texts.length;
   const weights = new Float32Array(K * n);
-  texts.weights({ signed: texts.signed }, weights);
+  texts.weights(observed, weights);
   return Array.from({ length: times }, (_, h) => {
     const first = new Uint16Array(n);
     // The texts of no pole are a pile of their own.
@@ -64,7 +64,7 @@ export function halvings(texts: JudgedTexts, seed: number, times = 20): Draw[] {
       while (own < K && weights[own * n + i] === 0) own++;
       first[i] = dealt[own]++ % 2;
     }
-    return [first, first.map((v) => 1 - v)].map((counts) => ({ signed: texts.signed, counts }));
+    return [first, first.map((v) => 1 - v)].map((counts) => ({ ...observed, counts }));
   }).flat();
 }
 

@@ -8,6 +8,7 @@ import type { States } from './states.js';
 import { type Clustering, clusterParameters } from './structural.js';
 
 const VARIANCE = 0.95;
+const RESTARTS = 4;
 /** Number of human classes: foundations, polarities, combinations. */
 const CLASSES = [FOUNDATIONS.length, 3, 3 * FOUNDATIONS.length];
 
@@ -27,7 +28,7 @@ export async function clusterStates(states: States, seed: number, matmul: MatMul
     projections: projected,
     firstComponent: total > 0 ? variances[0] / total : 0,
     hdbscan: clusterProjections(projected),
-    kmeans: CLASSES.map((k) => kMeans(projections, n, count, k, new Random(seed, 'k-means', k)).labels),
+    kmeans: CLASSES.map((k) => kMeans(projections, n, count, k, new Random(seed, 'k-means', k), { restarts: RESTARTS }).labels),
   };
 }
 

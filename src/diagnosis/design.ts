@@ -1,7 +1,7 @@
 import { POLES } from '../moral/foundation.js';
 import { halvings } from './categorical.js';
 import { type Draw, type DrawCounts, type Draws, drawAll } from './draws.js';
-import type { JudgedTexts, Signed } from './judged-texts.js';
+import type { JudgedTexts } from './judged-texts.js';
 import { halveTexts, type Split, splitTexts } from './split.js';
 import { type HumanClasses, humanClasses } from './structural.js';
 
@@ -17,6 +17,8 @@ export interface Design {
   texts: JudgedTexts;
   counts: DrawCounts;
   draws: Draws;
+  /** What analysis 4 is to read: as observed, then under every permutation. */
+  targets: Float32Array[];
   /** Random halves of every pole, for the reliability of its prototype. */
   halvings: Draw[];
   /** Layers are chosen on the first half and reported on the second. */
@@ -32,13 +34,15 @@ export function designOf(texts: JudgedTexts, counts: DrawCounts): Design {
     const own = texts.subset(positions);
     return { positions, texts: own, draws: drawAll(own, { ...counts, ...drawn }, name) };
   };
+  const draws = drawAll(texts, counts, 'all');
   const [chosenOn, reportedOn] = halveTexts(texts.length, seed);
   const single = part(texts.ofOneFoundation(), 'one foundation', { bootstraps: 0 });
   return {
     texts,
     counts,
-    draws: drawAll(texts, counts, 'all'),
-    halvings: halvings(texts, seed),
+    draws,
+    targets: [draws.observed, ...draws.permuted].map((draw) => targets(texts, draw)),
+    halvings: halvings(texts, draws.observed, seed),
     halves: [part(chosenOn, 'first half', { permutations: 0, bootstraps: 0 }), part(reportedOn, 'second half', {})],
     single: { ...single, classes: humanClasses(single.texts, single.draws, seed) },
     split: splitTexts(texts.length, seed),
@@ -54,9 +58,8 @@ export function withoutBootstrap(design: Design): Design {
  * What analysis 4 and the probe are to read from the states: the ten slots of the moral vector (0 where a foundation is not tagged), then the
  * signed judgment; [texts, 11].
  */
-export function targets(texts: JudgedTexts, signed: Signed = texts.signed): Float32Array {
+function targets(texts: JudgedTexts, { signed, m }: Draw): Float32Array {
   const n = texts.length;
-  const m = texts.moralVectors(signed);
   const valence = texts.valence(signed);
   const width = POLES.length + 1;
   const y = new Float32Array(n * width);

@@ -4,7 +4,7 @@ import { Random } from '../random.js';
 import { auc, spearman } from '../statistics/ranks.js';
 import { bootstrapCounts } from '../statistics/resampling.js';
 import { determination, RidgePath } from '../statistics/ridge.js';
-import { type Design, targets } from './design.js';
+import type { Design } from './design.js';
 import { type DrawnStatistic, figure } from './figure.js';
 import { polarityLabels } from './readout.js';
 import type { Dimensional, Figure } from './schema.js';
@@ -115,8 +115,7 @@ export async function readLinearly(
   matmul: MatMul,
   options: { standardise?: boolean } = {},
 ): Promise<LinearReading> {
-  const { texts, split, draws, counts } = design;
-  const stack = [draws.observed, ...draws.permuted].map(({ signed }) => targets(texts, signed));
+  const { split, draws, counts, targets: stack } = design;
   const held = await heldOut(states, stack, design, matmul, options);
   const truth = stack.map((y) => rowsOf(y, split.test));
   const tests = split.test.length;

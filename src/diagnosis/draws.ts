@@ -5,6 +5,8 @@ import type { JudgedTexts, Signed } from './judged-texts.js';
 /** The texts with their judgments as observed, as drawn from the null, or as drawn by the bootstrap. */
 export interface Draw {
   signed: Signed;
+  /** m of every pole and text under these judgments, [10, texts] (`JudgedTexts.moralVectors`). */
+  m: Float32Array;
   /** How often the bootstrap drew each text; absent: once each. */
   counts?: Uint16Array;
 }
@@ -25,13 +27,15 @@ export interface DrawCounts {
 
 /** The seeded draws of a set of texts; `name` keeps the streams of different sets apart. */
 export function drawAll(texts: JudgedTexts, { seed, permutations, bootstraps }: DrawCounts, name: string): Draws {
+  const observed: Draw = { signed: texts.signed, m: texts.moralVectors() };
   return {
-    observed: { signed: texts.signed },
-    permuted: Array.from({ length: permutations }, (_, b) => ({
-      signed: texts.permuted(new Random(seed, name, 'permutation', b)),
-    })),
+    observed,
+    permuted: Array.from({ length: permutations }, (_, b) => {
+      const signed = texts.permuted(new Random(seed, name, 'permutation', b));
+      return { signed, m: texts.moralVectors(signed) };
+    }),
     resampled: Array.from({ length: bootstraps }, (_, b) => ({
-      signed: texts.signed,
+      ...observed,
       counts: bootstrapCounts(texts.length, new Random(seed, name, 'bootstrap', b)),
     })),
   };

@@ -25,7 +25,8 @@ export interface PoleScores {
  * s_i = cos(h~_i, c_k without text i) for the pole's own texts and its foundation's neutrals (PAPER.md section 3.2, [ours]).
  * The left-out prototype needs no sum of its own: c - a h has inner product h.c - a h.h and square c.c - 2a h.c + a^2 h.h.
  */
-export function poleScores({ m, weights, products, textSquares, squares, draw, members }: PrototypeDraw, k: number): PoleScores {
+export function poleScores({ weights, products, textSquares, squares, draw, members }: PrototypeDraw, k: number): PoleScores {
+  const { m } = draw;
   const n = m.length / K;
   const [own, opposed] = [k * n, (k ^ 1) * n];
   const among = members[k >> 1];

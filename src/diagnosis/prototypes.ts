@@ -1,7 +1,7 @@
 import type { MatMul } from '../graph/matmul.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Draw } from './draws.js';
-import type { JudgedTexts, Signed } from './judged-texts.js';
+import type { JudgedTexts } from './judged-texts.js';
 import { type States, squaredNorms } from './states.js';
 
 const K = POLES.length;
@@ -9,8 +9,6 @@ const K = POLES.length;
 /** The ten prototypes of one draw and what the analyses need to judge texts by them. All in the coordinates of `states`. */
 export interface PrototypeDraw {
   draw: Draw;
-  /** m of pole k and text i under this draw, [10, n]; NaN where the text has no row of the foundation. */
-  m: Float32Array;
   /** The texts with a row of each foundation. */
   members: Int32Array[];
   /** Weight of text i in the prototype of pole k, [10, n], bootstrap counts included. */
@@ -54,12 +52,8 @@ export async function visitPrototypes(
     const part = draws.slice(from, from + chunk);
     const rows = part.length * rowsPerDraw;
     const left = new Float32Array(rows * n);
-    let judged: { signed: Signed; m: Float32Array } | undefined;
     const drawn = part.map((draw, b) => {
       const block = left.subarray(b * rowsPerDraw * n, (b + 1) * rowsPerDraw * n);
-      // Bootstrap draws share their judgments.
-      if (judged?.signed !== draw.signed) judged = { signed: draw.signed, m: texts.moralVectors(draw.signed) };
-      const { m } = judged;
       texts.weights(draw, block.subarray(0, K * n));
       if (oneFoundation)
         for (let k = 0; k < K; k++) for (let i = 0; i < n; i++) if (single[i]) block[(K + k) * n + i] = block[k * n + i];
@@ -68,7 +62,7 @@ export async function visitPrototypes(
         const times = draw.counts.reduce((sum, count) => sum + count, 0);
         for (let i = 0; i < n; i++) mean[i] = draw.counts[i] / times;
       }
-      return { draw, m, block };
+      return { draw, block };
     });
     const sums = await matmul.product(left, data, { m: rows, n: d, k: n });
     const right = new Float32Array(part.length * (K + 1) * d);
@@ -82,7 +76,7 @@ export async function visitPrototypes(
       right.set(mean, (b * (K + 1) + K) * d);
     });
     const against = await matmul.product(right, data, { m: part.length * (K + 1), n, k: d, transposeB: true });
-    drawn.forEach(({ draw, m, block }, b) => {
+    drawn.forEach(({ draw, block }, b) => {
       const own = sums.subarray(b * rowsPerDraw * d, (b + 1) * rowsPerDraw * d);
       const prototypes = own.subarray(0, K * d);
       const mean = own.subarray((rowsPerDraw - 1) * d);
@@ -95,7 +89,6 @@ export async function visitPrototypes(
       const meanSquare = inner(mean, mean);
       const found: PrototypeDraw = {
         draw,
-        m,
         members,
         weights: block.subarray(0, K * n),
         prototypes,

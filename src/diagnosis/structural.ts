@@ -67,7 +67,7 @@ export function agreement({ hdbscan, kmeans }: Clustering, classes: HumanClasses
   const measure = (human: Partition[]) => {
     const values = new Float64Array(MEASURES.length * LABELS.length);
     human.forEach((all, l) => {
-      const own = new Partition(among(all.classOf));
+      const own = positions ? new Partition(among(all.classOf)) : all;
       const dropped = new Partition(clustered.map((i) => own.classOf[i]));
       values[l] = adjustedRandIndex(noiseAsClass, own);
       values[3 + l] = withoutNoise.classes > 0 ? adjustedRandIndex(withoutNoise, dropped) : Number.NaN;

@@ -1,7 +1,7 @@
 import type { MatMul } from '../graph/matmul.js';
 import { POLES } from '../moral/foundation.js';
 import { BagOfWords } from '../statistics/bag-of-words.js';
-import { type Design, targets } from './design.js';
+import type { Design } from './design.js';
 import { probeFigure, r2Figure, readLinearly, type WordFigures } from './dimensional.js';
 import { empty } from './figure.js';
 import type { JudgedTexts } from './judged-texts.js';
@@ -12,7 +12,7 @@ export async function wordFigures(actions: string[], design: Design, matmul: Mat
   const own = Array.from(design.texts.ids, (id) => actions[id]);
   const bag = BagOfWords.fit(Array.from(design.split.train, (i) => own[i]));
   const states = { n: own.length, d: bag.size, data: bag.matrix(own) };
-  const ceiling = annotationCeiling(design.texts);
+  const ceiling = annotationCeiling(design.texts, design.targets[0]);
   if (bag.size === 0) {
     const none = empty('no word occurs in two training texts');
     return { floor: none, auc: none, ceiling };
@@ -27,12 +27,13 @@ const FEWEST_REPEATED = 30;
 /**
  * The largest R2 that repeated annotation allows, mean over the dimensions: 1 - (noise of a text's mean) / (variance of the means). The noise
  * is the variance between annotations of the same text, pooled over texts annotated more than once; a text of r annotations has 1/r of it.
+ *
+ * @param y the texts' targets, [texts, 11]
  */
-export function annotationCeiling(texts: JudgedTexts): Figure {
+export function annotationCeiling(texts: JudgedTexts, y: Float32Array): Figure {
   const K = POLES.length;
   const n = texts.length;
   const width = K + 1;
-  const y = targets(texts);
   const within = new Float64Array(K);
   let [freedom, repeated, noiseShare] = [0, 0, 0];
   for (let i = 0; i < n; i++) {
