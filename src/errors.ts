@@ -29,6 +29,10 @@ export class MoralscopeError extends Error {
 
 /** Throws a `cancelled` error once the signal has fired; call it between units of work. */
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
-    throw new MoralscopeError('cancelled', 'Stopped.', 'Run the same command again to go on where it stopped.');
+  if (signal?.aborted) throw cancelled();
+}
+
+/** The error of work that was stopped on request. */
+export function cancelled(): MoralscopeError {
+  return new MoralscopeError('cancelled', 'Stopped.', 'Run the same command again to go on where it stopped.');
 }

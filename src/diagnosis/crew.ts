@@ -1,5 +1,5 @@
 import { parentPort, Worker, workerData } from 'node:worker_threads';
-import { type ErrorCode, MoralscopeError } from '../errors.js';
+import { cancelled, type ErrorCode, MoralscopeError } from '../errors.js';
 
 type Reply<Result> = { result: Result } | { error: { code?: ErrorCode; message: string; fix?: string; stack?: string } };
 
@@ -22,6 +22,7 @@ export class Crew<Task, Result> {
       const worker = new Worker(module, { workerData: data, execArgv: [] });
       worker.on('message', (reply: Reply<Result>) => this.settle(worker, reply));
       worker.on('error', (error) => this.fail(error));
+      worker.on('exit', (code) => this.fail(new Error(`A worker thread ended with status ${code}.`)));
       this.idle.push(worker);
     }
   }
@@ -37,7 +38,7 @@ export class Crew<Task, Result> {
 
   /** Ends the workers; tasks that have not ended never will. */
   async close(): Promise<void> {
-    this.failure ??= new MoralscopeError('cancelled', 'Stopped.');
+    this.failure ??= cancelled();
     for (const { reject } of [...this.queue.splice(0), ...this.busy.values()]) reject(this.failure);
     await Promise.all([...this.idle, ...this.busy.keys()].map((worker) => worker.terminate()));
   }

@@ -24,13 +24,14 @@ export function figure(statistic: DrawnStatistic, index: number, { better, bound
   const ci95 = interval95(value, column(statistic.resampled, index), bounds);
   const drawn = column(statistic.permuted, index).filter(Number.isFinite);
   const nullOf = summariseNull(drawn);
+  const shown = detectable(drawn, better);
   return {
     value,
     ...(ci95 && { ci95 }),
     ...(nullOf && {
       null: nullOf,
       p: permutationP(value, drawn, better),
-      detectable: Math.max(bounds[0], Math.min(bounds[1], detectable(drawn, better))),
+      ...(Number.isFinite(shown) && { detectable: Math.max(bounds[0], Math.min(bounds[1], shown)) }),
     }),
   };
 }
