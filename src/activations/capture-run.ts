@@ -63,6 +63,7 @@ export class CaptureRun {
     const sinks = known?.sinks ?? (await calibrateSinks(thread, options.sites, options.tokenizer, plan.tokensPerBatch));
     const readout = known?.readout ?? (sampled ? await this.fillSample(sinks) : null);
     if (!known && !readout) await this.keepCalibration({ sinks, readout });
+    await this.writing; // the sample's shard is done, not left
     const left = plan.shards.filter((shard) => !this.sizes.has(shard));
     const listed = readout ? Int32Array.from(readout.tokenIds) : undefined;
     await this.fillShards(left, sinks, listed, (shard, buffer) => this.write(shard, buffer));
