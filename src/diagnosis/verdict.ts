@@ -83,15 +83,17 @@ function verdict(
   const meanings = {
     apart: () => apart(figure),
     chance: () =>
-      `${chance}, as far as this sample can tell: it would have shown a value ${direction} ${number(figure.detectable)}`,
-    empty: () => `not computed: ${figure.why ?? 'no null'}`,
+      figure.detectable === undefined
+        ? `${chance}, as far as this sample can tell`
+        : `${chance}, as far as this sample can tell: it would have shown a value ${direction} ${number(figure.detectable)}`,
+    empty: () => `not computed (${figure.why ?? 'no null'})`,
   };
   const meaning = sentences([
     meanings[found](),
     ...(figure.why && found !== 'empty' ? [figure.why] : []),
     ...(found === 'empty' ? [] : beside),
   ]);
-  const text = found === 'empty' ? `${name} ${meaning}` : `${name} ${measured(figure)}; ${at}. ${meaning}`;
+  const text = found === 'empty' ? `${name}: ${meaning}` : `${name} ${measured(figure)}; ${at}. ${meaning}`;
   return { analysis, pooling, layer, figure, outcome: found, meaning, text };
 }
 

@@ -65,5 +65,6 @@ export function annotationCeiling(texts: JudgedTexts, y: Float32Array): Figure {
     const variance = squares / n - (sum / n) ** 2;
     if (variance > 0) ceilings.push(Math.max(0, 1 - ((within[k] / freedom) * noiseShare) / variance));
   }
+  if (ceilings.length === 0) return empty('no pole varies among the texts');
   return { value: ceilings.reduce((a, b) => a + b, 0) / ceilings.length };
 }
