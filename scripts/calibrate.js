@@ -29,6 +29,9 @@ import { Random } from '../dist/random.js';
 const EMPTY = { value: null, why: 'not asked for' };
 const WORDS = { floor: EMPTY, ceiling: EMPTY, auc: EMPTY };
 const LEVEL = 0.05;
+const EFFECTS = [0, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2];
+const POWER_TEXTS = 400;
+const POWER_WIDTH = 32;
 
 const { values, positionals } = parseArgs({
   args: isMainThread ? undefined : workerData.argv,
@@ -203,10 +206,6 @@ async function analyse(states, clustering, design, matmul) {
 const columnsOf = ({ observed, permuted }) =>
   Array.from(observed, (value, i) => ({ observed: value, permuted: column(permuted, i) }));
 const pOf = (statistic, index, better) => figure(statistic, index, { better, bounds: [-1, 1], whyEmpty: '' }).p ?? null;
-
-const EFFECTS = [0, 0.1, 0.2, 0.3, 0.5, 0.8];
-const POWER_TEXTS = 400;
-const POWER_WIDTH = 32;
 
 /**
  * Texts of five foundations with judgments at random; states are unit noise about a topic of their own, plus `effect` times
