@@ -24,14 +24,15 @@ const MEASURES: Record<
   },
   structural: {
     name: 'agreement of clusters with virtue, neutral and vice (ARI)',
-    apart: () => 'the states cluster by polarity more than relabelled texts do',
+    apart: ({ value }) =>
+      `the states cluster by polarity more than relabelled texts do${(value ?? 0) < 0.1 ? ', though hardly' : ''}`,
     chance: 'the states do not cluster by polarity',
     direction: 'above',
   },
   dimensional: {
     name: 'R2 of the ten moral dimensions on held-out texts',
-    apart: () => 'the moral dimensions can be read off linearly',
-    chance: 'the moral dimensions cannot be read off linearly',
+    apart: ({ value }) => `${percent(value)} of the moral dimensions' variance can be read off linearly, more than chance gives`,
+    chance: 'no more of the moral dimensions can be read off linearly than chance gives',
     direction: 'above',
   },
   readout: {
