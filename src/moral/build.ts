@@ -25,8 +25,8 @@ export interface CorpusOptions extends WorkOptions {
   from: string;
   /** The directory to make. */
   out: string;
-  /** Decides which texts fall to training, validation and test. */
-  seed: number;
+  /** Decides which texts fall to training, validation and test; default 0. */
+  seed?: number | undefined;
   /** What the corpus is called in reports; the file's name without its extension where left out. */
   name?: string | undefined;
 }
@@ -49,7 +49,7 @@ export async function buildCorpus(options: CorpusOptions): Promise<Manifest> {
   const directory = await ArtifactDirectory.open(options.out, {
     format: CORPUS_FORMAT,
     formatVersion: CORPUS_FORMAT_VERSION,
-    seed: options.seed,
+    seed: options.seed ?? 0,
     options: { name, authored },
     inputs,
   });
@@ -105,7 +105,7 @@ async function hashOf(path: string, signal: AbortSignal | undefined): Promise<st
   }
 }
 
-async function build(database: Database, directory: ArtifactDirectory, path: string, { seed, onProgress }: CorpusOptions) {
+async function build(database: Database, directory: ArtifactDirectory, path: string, { seed = 0, onProgress }: CorpusOptions) {
   const report = (done: number) => onProgress?.({ task: 'Building the corpus', done, total: 4, unit: 'steps' });
   report(0);
   const source = await openSource(path, database, directory.path);
