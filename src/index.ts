@@ -17,4 +17,4 @@ export { diagnosticSample } from './moral/sample.js';
 export { corpusStats } from './moral/stats.js';
 export type { OnProgress, ProgressEvent, WorkOptions } from './progress.js';
 export { renderReport } from './report/report.js';
-export { DEMO, type Study, StudyOptions, study } from './study.js';
+export { buildNamedCorpus, DEMO, type Study, StudyOptions, study } from './study.js';

@@ -8,14 +8,18 @@ import { ActivationDirectory } from './activations/directory.js';
 import { DEFAULT_TEMPLATE } from './activations/template.js';
 import { ArtifactDirectory } from './artifact/directory.js';
 import { sha256File, writeFileAtomic } from './artifact/files.js';
+import type { Manifest } from './artifact/manifest.js';
+import { findDataset } from './checkpoint/catalog.js';
+import { resolveDataset } from './checkpoint/sources.js';
 import { DrawOptions, diagnose } from './diagnosis/diagnose.js';
 import { Diagnosis, POOLINGS } from './diagnosis/schema.js';
 import { MoralscopeError } from './errors.js';
 import { LanguageModel } from './model/language-model.js';
-import { buildCorpus } from './moral/build.js';
+import { buildCorpus, type CorpusOptions } from './moral/build.js';
 import type { Corpus } from './moral/corpus.js';
 import { readCorpus } from './moral/read.js';
 import { diagnosticSample } from './moral/sample.js';
+import { parseOptions } from './options.js';
 import type { WorkOptions } from './progress.js';
 import { renderReport } from './report/report.js';
 
@@ -51,20 +55,20 @@ export interface Study {
 export async function study(options: StudyOptions): Promise<Study> {
   const { onProgress, signal, ...given } = options;
   const work = { onProgress, signal };
-  const { model: source, out, seed, permutations, bootstraps, ...chosen } = StudyOptions.parse(given);
+  const { model: source, out, seed, permutations, bootstraps, ...chosen } = parseOptions(StudyOptions, given);
+  if (source === undefined && chosen.activations === undefined)
+    throw new MoralscopeError(
+      'misuse',
+      'Neither a model nor activations were given.',
+      'Give --model, or --activations of an earlier capture.',
+    );
   const corpusDirectory = existsSync(join(chosen.corpus, 'manifest.json')) ? chosen.corpus : join(out, 'corpus');
-  if (corpusDirectory !== chosen.corpus) await buildCorpus({ from: chosen.corpus, out: corpusDirectory, seed, ...work });
+  if (corpusDirectory !== chosen.corpus) await buildNamedCorpus({ from: chosen.corpus, out: corpusDirectory, seed, ...work });
   const whole = await readCorpus(corpusDirectory);
   const sample = diagnosticSample(whole, seed);
   const activations = chosen.activations ?? join(out, 'activations');
   if (chosen.activations === undefined) {
-    if (source === undefined)
-      throw new MoralscopeError(
-        'misuse',
-        'Neither a model nor activations were given.',
-        'Give --model, or --activations of an earlier capture.',
-      );
-    const model = await LanguageModel.open(source, work);
+    const model = await LanguageModel.open(source!, work);
     try {
       const { layers, template, pool } = chosen;
       await capture({ model, corpus: sample, out: activations, layers, pools: pool, template, seed, ...work });
@@ -73,12 +77,13 @@ export async function study(options: StudyOptions): Promise<Study> {
     }
   }
   const captured = await ActivationDirectory.open(activations);
+  const pools = chosen.pool.filter((pooling) => captured.poolings.includes(pooling));
   const corpus = captured.details.corpus?.sha256 === whole.sha256 ? inTermsOf(whole, sample) : sample;
   const directory = await ArtifactDirectory.open(out, {
     format: DIAGNOSIS_FORMAT,
     formatVersion: DIAGNOSIS_VERSION,
     seed,
-    options: { permutations, bootstraps },
+    options: { permutations, bootstraps, pools },
     inputs: [
       { name: captured.details.model.name, sha256: captured.details.model.sha256 },
       { name: corpus.name, sha256: corpus.sha256 },
@@ -89,7 +94,16 @@ export async function study(options: StudyOptions): Promise<Study> {
   try {
     if (directory.finished)
       return { diagnosis: Diagnosis.parse(JSON.parse(await readFile(json, 'utf8'))), directory: directory.path };
-    const diagnosis = await diagnose({ activations, corpus, seed, permutations, bootstraps, workDirectory: layers, ...work });
+    const diagnosis = await diagnose({
+      activations,
+      corpus,
+      seed,
+      permutations,
+      bootstraps,
+      pools,
+      workDirectory: layers,
+      ...work,
+    });
     await writeFileAtomic(json, `${JSON.stringify(diagnosis, null, 1)}\n`);
     await writeFileAtomic(html, renderReport(diagnosis));
     await directory.finish({ verdicts: diagnosis.verdicts.map(({ text }) => text), summary: diagnosis.summary });
@@ -98,6 +112,12 @@ export async function study(options: StudyOptions): Promise<Study> {
   } finally {
     await directory.close();
   }
+}
+
+/** `buildCorpus`, from a data set that is fetched first where `from` is the name of one. Throws what both throw. */
+export async function buildNamedCorpus(options: CorpusOptions): Promise<Manifest> {
+  const data = findDataset(options.from) && (await resolveDataset(options.from, options));
+  return buildCorpus({ ...options, from: data?.path ?? options.from, name: options.name ?? data?.name });
 }
 
 /** The sample's rows with the text ids of the corpus it was drawn from, to be diagnosed on activations of all of that corpus. */

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
-import { MoralscopeError } from '../errors.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
-import { addFlags } from './flags.js';
+import { addFlags, flagName } from './flags.js';
 import { terminalProgress } from './terminal.js';
 
 type Fields = Record<string, z.ZodType>;
@@ -31,7 +31,7 @@ export function command<S extends z.ZodObject<Fields>>(
   return built.action(async (...actionArgs: unknown[]) => {
     const own = actionArgs.at(-1) as Command;
     const { json, ...flags } = own.opts<Record<string, unknown>>();
-    const options = parseOptions(schema, flags);
+    const options = parseOptions(schema, flags, flagName);
     const stop = new AbortController();
     const onInterrupt = () => {
       if (stop.signal.aborted) process.exit(130);
@@ -51,13 +51,4 @@ export function command<S extends z.ZodObject<Fields>>(
       process.off('SIGTERM', onInterrupt);
     }
   });
-}
-
-/** Checks flags against the schema. Throws `misuse` naming the flag. */
-function parseOptions<S extends z.ZodObject<Fields>>(schema: S, flags: Record<string, unknown>): z.infer<S> {
-  const parsed = schema.safeParse(flags);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const flag = String(issue?.path[0] ?? '').replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
-  throw new MoralscopeError('misuse', `--${flag}: ${issue?.message}.`, '--help lists the flags.');
 }

@@ -1,10 +1,8 @@
 import { Command } from 'commander';
 import { z } from 'zod';
-import { findDataset } from '../checkpoint/catalog.js';
-import { resolveDataset } from '../checkpoint/sources.js';
-import { buildCorpus } from '../moral/build.js';
 import { formatCorpusStats } from '../moral/format.js';
 import { corpusStats } from '../moral/stats.js';
+import { buildNamedCorpus } from '../study.js';
 import { command } from './command.js';
 
 const BuildOptions = z.object({
@@ -19,8 +17,7 @@ export const corpusCommand = () =>
     .description('moral judgments of short actions')
     .addCommand(
       command('build', 'make moral vectors of a table of judgments', BuildOptions, async ({ from, out, name, seed }, work) => {
-        const data = findDataset(from) ? await resolveDataset(from, work) : undefined;
-        await buildCorpus({ from: data?.path ?? from, out, name: name ?? data?.name, seed, ...work });
+        await buildNamedCorpus({ from, out, name, seed, ...work });
         const stats = await corpusStats(out);
         return { json: stats, text: formatCorpusStats(stats) };
       }),

@@ -10,9 +10,9 @@ type Shape = Record<string, z.ZodType>;
 export function addFlags(command: Command, schema: z.ZodObject<Shape>): Command {
   for (const [key, field] of Object.entries(schema.shape)) {
     const { inner, optional, defaultValue } = unwrap(field);
-    const name = key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+    const name = flagName(key);
     const option = new Option(
-      inner instanceof z.ZodBoolean ? `--${name}` : `--${name} <${placeholder(inner)}>`,
+      inner instanceof z.ZodBoolean ? name : `${name} <${placeholder(inner)}>`,
       field.description ?? inner.description ?? '',
     );
     if (inner instanceof z.ZodEnum) option.choices(inner.options.map(String));
@@ -23,6 +23,11 @@ export function addFlags(command: Command, schema: z.ZodObject<Shape>): Command 
     command.addOption(option);
   }
   return command;
+}
+
+/** `--min-texts` for minTexts. */
+export function flagName(field: string): string {
+  return `--${field.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
 }
 
 function unwrap(field: z.ZodType): { inner: z.ZodType; optional: boolean; defaultValue?: unknown } {

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { z } from 'zod';
 import { ActivationDirectory } from '../activations/directory.js';
-import { writeFileAtomic } from '../artifact/files.js';
+import { sha256, writeFileAtomic } from '../artifact/files.js';
+import { TOOL } from '../artifact/manifest.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import type { Corpus } from '../moral/corpus.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import type { BestReport, BestTask } from './best.js';
 import { Crew } from './crew.js';
@@ -30,6 +32,8 @@ export interface DiagnoseOptions extends WorkOptions, Partial<z.infer<typeof Dra
   activations: string;
   corpus: Corpus;
   seed?: number;
+  /** The poolings to diagnose. Default: all that were captured. */
+  pools?: readonly Pooling[];
   /** Worker threads. Default: one a core. */
   threads?: number;
   /** Finished layers are kept here until the caller removes it, so that an interrupted diagnosis goes on where it stopped. */
@@ -42,12 +46,12 @@ type Analysis = (typeof ANALYSES)[number];
  * The five analyses of PAPER.md section 3, rigorous profile, for every captured layer and pooling: each figure with its null, interval and the
  * effect it could have shown. Runs in worker threads.
  *
- * @throws MoralscopeError `misuse` when the activations are of another corpus, `bad-data` for states that are not finite or a corpus
+ * @throws MoralscopeError `misuse` when the activations are of another corpus or lack the poolings, `cancelled`, `bad-data` for states that are not finite or a corpus
  *   too small to diagnose
  */
 export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const { corpus, seed = 0, onProgress, signal } = options;
-  const { permutations, bootstraps } = DrawOptions.parse({ permutations: options.permutations, bootstraps: options.bootstraps });
+  const { permutations, bootstraps } = parseOptions(DrawOptions, options);
   const counts = { seed, permutations, bootstraps };
   const directory = await ActivationDirectory.open(options.activations);
   requireSameCorpus(directory, corpus);
@@ -58,7 +62,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       `The corpus ${corpus.name} has ${texts.length} judged texts; a diagnosis needs at least ${FEWEST_TEXTS}.`,
       'Build a larger corpus.',
     );
-  const poolings = POOLINGS.filter((pooling) => directory.poolings.includes(pooling));
+  const poolings = poolingsOf(directory, options.pools);
   const data: WorkerData = { activations: directory.path, corpus, counts };
   const tasks = poolings.flatMap((pooling) => directory.layers.map((layer) => ({ pooling, layer })));
   const threads = Math.max(1, Math.min(options.threads ?? availableParallelism(), tasks.length));
@@ -69,6 +73,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     throwIfCancelled(signal);
     let done = 0;
     const progress = () => onProgress?.({ task: 'diagnose', done, total: tasks.length, unit: 'layers' });
+    const identity = sha256(JSON.stringify([TOOL.version, directory.manifest, corpus.sha256, counts]));
     progress();
     const words = (await crew.run({ kind: 'words' })) as WordFigures;
     const [readout, ...results] = await Promise.all([
@@ -76,6 +81,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       ...tasks.map(async (task) => {
         const result = await kept(
           options.workDirectory,
+          identity,
           task,
           () => crew.run({ kind: 'layer', ...task, words }) as Promise<LayerResult>,
         );
@@ -132,6 +138,16 @@ function requireSameCorpus(directory: ActivationDirectory, corpus: Corpus): void
       `${directory.path} holds states of ${captured ? `the corpus ${captured.name} (${captured.sha256.slice(0, 12)})` : 'plain texts'}, not of ${corpus.name} (${corpus.sha256.slice(0, 12)}).`,
       'Capture this corpus, or diagnose the one that was captured.',
     );
+}
+
+function poolingsOf(directory: ActivationDirectory, wanted: readonly Pooling[] = POOLINGS): Pooling[] {
+  const poolings = POOLINGS.filter((pooling) => wanted.includes(pooling) && directory.poolings.includes(pooling));
+  if (poolings.length > 0) return poolings;
+  throw new MoralscopeError(
+    'misuse',
+    `${directory.path} holds ${directory.poolings.join(', ')}, not ${wanted.join(', ')}.`,
+    'Capture with --pool last,content,mean.',
+  );
 }
 
 /** Where each analysis is better: opposed cosines below, everything else above. */
@@ -206,18 +222,20 @@ function sizes(corpus: Corpus, texts: JudgedTexts): Diagnosis['n'] {
   };
 }
 
-/** The result kept from an interrupted run, or computed and kept now. */
+/** The result kept from an interrupted run of the same identity, or computed and kept now. */
 async function kept(
   directory: string | undefined,
-  task: { pooling: Pooling; layer: number },
+  identity: string,
+  { pooling, layer }: { pooling: Pooling; layer: number },
   compute: () => Promise<LayerResult>,
-) {
+): Promise<LayerResult> {
   if (!directory) return compute();
-  const path = join(directory, `${task.pooling}-${task.layer}.v8`);
+  const path = join(directory, `${pooling}-${layer}.v8`);
   const found = await readFile(path).catch(() => undefined);
-  if (found) return deserialize(found) as LayerResult;
+  const earlier = found && (deserialize(found) as { identity: string; result: LayerResult });
+  if (earlier?.identity === identity) return earlier.result;
   const result = await compute();
   await mkdir(directory, { recursive: true });
-  await writeFileAtomic(path, serialize(result));
+  await writeFileAtomic(path, serialize({ identity, result }));
   return result;
 }

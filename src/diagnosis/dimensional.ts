@@ -76,8 +76,8 @@ export async function dimensional(
     dimensional: {
       r2: r2Figure(r2),
       adjustedR2: edf < n - 1 ? 1 - ((1 - trainingR2) * (n - 1)) / (n - edf - 1) : null,
-      edf,
-      lambda,
+      edf: finite(edf),
+      lambda: finite(lambda),
       perPole: Object.fromEntries(POLES.map((pole, k) => [pole, r2Figure(r2, k)])) as Dimensional['perPole'],
       floor: words.floor,
       ceiling: words.ceiling,
@@ -213,6 +213,8 @@ function probeStatistics(truth: Float32Array, predicted: Float32Array, weights?:
 function withMean(values: Float64Array): Float64Array {
   return Float64Array.of(...values, mean(values));
 }
+
+const finite = (value: number) => (Number.isFinite(value) ? value : null);
 
 function mean(values: Float64Array): number {
   const finite = values.filter(Number.isFinite);

@@ -37,7 +37,11 @@ serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }) 
     const { layer, pooling } = task;
     const data = await directory.read(layer, pooling);
     const states = select({ n: directory.rows, d: directory.hidden, data }, ids);
-    requireFinite(states, `${activations}, layer ${layer}, pooling ${pooling}`);
+    requireFinite(
+      states,
+      `${activations}, layer ${layer}, pooling ${pooling}`,
+      (i) => `text ${ids[i]} (${JSON.stringify(corpus.texts[ids[i]])})`,
+    );
     if (task.kind !== 'layer') return reportBest(task, states, design, corpus.texts, matmul);
     const norms = await directory.norms(layer);
     const ownNorms = Float32Array.from({ length: 2 * ids.length }, (_, i) => norms[2 * ids[i >> 1] + (i & 1)]);

@@ -5,6 +5,7 @@ import { distinct, writeRows } from '../activations/rows.js';
 import { ShardBuffer } from '../activations/shard.js';
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { type Corpus, contentHash } from '../moral/corpus.js';
+import { POLES } from '../moral/foundation.js';
 import { Random } from '../random.js';
 import { JudgedTexts } from './judged-texts.js';
 import type { States } from './states.js';
@@ -40,10 +41,12 @@ export interface Signal {
   valence: number;
   /** Length of the vector that the texts of a foundation share. */
   topic?: number;
+  /** States move by this much along the pole's own direction from m = 0 to m = 1. */
+  poles?: number;
 }
 
 /** States [texts, d] of unit noise around a constant of 1,000, with the signal on top. */
-export function plantedStates(corpus: Corpus, d: number, seed: number, { valence, topic = 0 }: Signal): States {
+export function plantedStates(corpus: Corpus, d: number, seed: number, { valence, topic = 0, poles = 0 }: Signal): States {
   const texts = JudgedTexts.of(corpus);
   const judged = texts.valence();
   const unit = (...name: (string | number)[]) => {
@@ -53,13 +56,19 @@ export function plantedStates(corpus: Corpus, d: number, seed: number, { valence
     return v.map((x) => x / norm);
   };
   const along = unit('valence');
+  const m = texts.moralVectors().map((v) => (Number.isNaN(v) ? 0 : v));
+  const ownWay = POLES.map((pole) => unit(pole));
   const topics = Array.from({ length: 5 }, (_, f) => unit('topic', f));
   const random = new Random(seed, 'noise');
   const data = new Float32Array(corpus.texts.length * d);
   for (let i = 0; i < corpus.texts.length; i++)
     for (let j = 0; j < d; j++)
       data[i * d + j] =
-        (j === 1 ? 1000 : 0) + random.normal() + valence * judged[i] * along[j] + topic * topics[texts.firstFoundation(i)][j];
+        (j === 1 ? 1000 : 0) +
+        random.normal() +
+        valence * judged[i] * along[j] +
+        topic * topics[texts.firstFoundation(i)][j] +
+        poles * ownWay.reduce((sum, way, k) => sum + m[k * texts.length + i] * way[j], 0);
   return { n: corpus.texts.length, d, data };
 }
 

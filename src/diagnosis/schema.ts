@@ -98,8 +98,8 @@ export const LayerDiagnosis = z.object({
     /** Share of the variance on the first principal component. */
     firstComponent: z.number(),
   }),
-  /** Mean cosine of random pairs of texts before and after centring. */
-  anisotropy: z.object({ raw: z.number(), centred: z.number() }),
+  /** Mean cosine of random pairs of texts before and after centring; null where all states are alike. */
+  anisotropy: z.object({ raw: z.number().nullable(), centred: z.number().nullable() }),
   ...analyses,
   /** AUC of virtue against vice of a held-out linear probe at this layer. */
   knows: Figure,

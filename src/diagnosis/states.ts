@@ -7,7 +7,7 @@ export interface States {
   data: Float32Array;
 }
 
-/** The rows of `states` at these positions. Throws `bad-data` where a state is not finite. */
+/** The rows of `states` at these positions. */
 export function select(states: States, positions: Int32Array): States {
   const { d } = states;
   const data = new Float32Array(positions.length * d);
@@ -17,13 +17,16 @@ export function select(states: States, positions: Int32Array): States {
   return { n: positions.length, d, data };
 }
 
-/** Refuses NaN and infinities, which would turn every figure into NaN in silence. */
-export function requireFinite(states: States, where: string): void {
+/**
+ * Refuses NaN and infinities, which would turn every figure into NaN in silence.
+ * @param nameOf how messages call the text in row i
+ */
+export function requireFinite(states: States, where: string, nameOf: (i: number) => string = (i) => `text ${i}`): void {
   for (let i = 0; i < states.data.length; i++)
     if (!Number.isFinite(states.data[i]))
       throw new MoralscopeError(
         'bad-data',
-        `${where}: the state of text ${Math.floor(i / states.d)} holds ${states.data[i]} at channel ${i % states.d}.`,
+        `${where}: the state of ${nameOf(Math.floor(i / states.d))} holds ${states.data[i]} at channel ${i % states.d}.`,
         'Capture again; if it stays, the model overflows in this precision.',
       );
 }
@@ -56,8 +59,8 @@ export function squaredNorms({ n, d, data }: States): Float64Array {
   return squares;
 }
 
-/** Mean cosine over all pairs of different rows: (|sum of unit rows|^2 - n) / (n (n - 1)). Rows of norm 0 are left out. */
-export function anisotropy(states: States): number {
+/** Mean cosine over all pairs of different rows: (|sum of unit rows|^2 - n) / (n (n - 1)). Rows of norm 0 are left out; null where fewer than two are left. */
+export function anisotropy(states: States): number | null {
   const { n, d, data } = states;
   const squares = squaredNorms(states);
   const sum = new Float64Array(d);
@@ -70,7 +73,7 @@ export function anisotropy(states: States): number {
   }
   let square = 0;
   for (let j = 0; j < d; j++) square += sum[j] * sum[j];
-  return used < 2 ? Number.NaN : (square - used) / (used * (used - 1));
+  return used < 2 ? null : (square - used) / (used * (used - 1));
 }
 
 /**
