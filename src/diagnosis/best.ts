@@ -70,8 +70,7 @@ async function structuralFigure(states: States, design: Design, matmul: MatMul):
     bounds: [-1, 1],
     whyEmpty: 'no text of one foundation in the second half',
   });
-  if (clustered.hdbscan.every((label) => label === -1))
-    return { value: null, why: 'HDBSCAN found no cluster: every text is noise' };
+  if (clustered.hdbscan.every((label) => label === -1)) return { ...found, why: 'HDBSCAN found no cluster: every text is noise' };
   const polarity = single.classes.observed[1].classOf;
   const indices = Array.from({ length: SUBSAMPLES }, (_, s) => {
     const kept = new Random(counts.seed, 'subsample', s)

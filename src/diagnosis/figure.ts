@@ -24,7 +24,8 @@ export function figure(statistic: DrawnStatistic, index: number, { better, bound
   const ci95 = interval95(value, column(statistic.resampled, index), bounds);
   const drawn = column(statistic.permuted, index).filter(Number.isFinite);
   const nullOf = summariseNull(drawn);
-  const shown = detectable(drawn, better);
+  // A statistic that no relabelling moves could not have shown anything.
+  const shown = drawn.some((draw) => draw !== drawn[0]) ? detectable(drawn, better) : Number.NaN;
   return {
     value,
     ...(ci95 && { ci95 }),
