@@ -23,6 +23,12 @@ for (const command of [demoCommand(), pullCommand(), cacheCommand(), corpusComma
 
 for (const command of allCommands(program)) command.exitOverride();
 
+// A reader such as head that has seen enough is no mishap.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { pull } from '../checkpoint/sources.js';
 import { command } from './command.js';
 
-const Options = z.object({ offline: z.boolean().default(false).describe('use the cache alone, never the network') });
+const Options = z.object({ offline: z.boolean().optional().describe('use the cache alone, never the network') });
 
 export const pullCommand = () =>
   command('pull', 'fetch a model or data set into the cache', Options, async (options, work, [name]) => {
