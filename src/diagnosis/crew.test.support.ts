@@ -5,17 +5,18 @@ import { serveCrew } from './crew.js';
 
 export type CrewTask = { double: number } | { refuse: true } | { break: true } | { crash: 'throw' | 'exit' } | { wait: number };
 
-serveCrew<{ unusable?: boolean }, CrewTask, number>(async ({ unusable }) => {
+serveCrew<{ unusable?: boolean }, CrewTask, number>(async ({ unusable }, signal) => {
   if (unusable) throw new MoralscopeError('bad-file', 'The worker has nothing to work on.', 'Give it something.');
-  return async (task) => {
+  const work = async (task: CrewTask) => {
     if ('double' in task) return 2 * task.double;
     if ('refuse' in task) throw new MoralscopeError('bad-data', 'Text 3 is broken.', 'Repair it.');
     if ('break' in task) throw new TypeError('undefined is no function');
-    if ('wait' in task) return sleep(task.wait, 1);
+    if ('wait' in task) return sleep(task.wait, 1, { signal });
     if (task.crash === 'exit') process.exit(3);
     setTimeout(() => {
       throw new RangeError('out of the blue');
     });
     return sleep(60_000, 1);
   };
+  return { work };
 });

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import { cancelled, type ErrorCode, MoralscopeError } from '../errors.js';
 
+type Request<Task> = { task: Task } | 'close';
 type Reply<Result> = { result: Result } | { error: { code?: ErrorCode; message: string; fix?: string; stack?: string } };
 
 interface Waiting<Task, Result> {
@@ -15,6 +17,7 @@ export class Crew<Task, Result> {
   private readonly queue: Waiting<Task, Result>[] = [];
   private readonly busy = new Map<Worker, Waiting<Task, Result>>();
   private failure: unknown;
+  private closed: Promise<void> | undefined;
 
   /** @param module the worker's module, which calls `serveCrew`; @param data what every worker starts with */
   constructor(module: URL, data: unknown, threads: number) {
@@ -36,11 +39,12 @@ export class Crew<Task, Result> {
     });
   }
 
-  /** Ends the workers; tasks that have not ended never will. */
+  /** Ends the workers, each at its next halt; tasks that have not ended never will. */
   async close(): Promise<void> {
     this.failure ??= cancelled();
     for (const { reject } of [...this.queue.splice(0), ...this.busy.values()]) reject(this.failure);
-    await Promise.all([...this.idle, ...this.busy.keys()].map((worker) => worker.terminate()));
+    this.closed ??= Promise.all([...this.idle, ...this.busy.keys()].map(end)).then(() => {});
+    await this.closed;
   }
 
   private next(): void {
@@ -48,7 +52,7 @@ export class Crew<Task, Result> {
       const worker = this.idle.pop()!;
       const waiting = this.queue.shift()!;
       this.busy.set(worker, waiting);
-      worker.postMessage(waiting.task);
+      worker.postMessage({ task: waiting.task } satisfies Request<Task>);
     }
   }
 
@@ -70,19 +74,58 @@ export class Crew<Task, Result> {
   }
 }
 
-/** Called by the worker's module: `open` makes the worker ready from its data and returns what does a task. */
-export function serveCrew<Data, Task, Result>(open: (data: Data) => Promise<(task: Task) => Promise<Result>>): void {
-  const ready = open(workerData as Data);
+/** A worker that does not halt by itself in this time is cut off. */
+const PATIENCE = 20_000;
+
+/** To cut a thread off inside a native call would take the whole process down, so it is asked to end. */
+async function end(worker: Worker): Promise<void> {
+  if (worker.threadId === -1) return;
+  const exit = once(worker, 'exit').catch(() => {});
+  worker.postMessage('close' satisfies Request<never>);
+  const impatience = setTimeout(() => void worker.terminate(), PATIENCE);
+  await exit;
+  clearTimeout(impatience);
+}
+
+/** What a worker's module makes of its data. */
+export interface CrewWorker<Task, Result> {
+  work(task: Task): Promise<Result>;
+  close?(): Promise<void>;
+}
+
+/**
+ * Called by the worker's module.
+ * @param open makes the worker ready; the signal fires when the crew closes, and the task under way should then throw
+ */
+export function serveCrew<Data, Task, Result>(
+  open: (data: Data, signal: AbortSignal) => Promise<CrewWorker<Task, Result>>,
+): void {
+  const port = parentPort!;
+  const stop = new AbortController();
+  const ready = open(workerData as Data, stop.signal);
   ready.catch(() => {}); // told with the first task
-  parentPort!.on('message', async (task: Task) => {
+  let underWay: Promise<void> = Promise.resolve();
+  port.on('message', async (request: Request<Task>) => {
+    if (request !== 'close') {
+      underWay = answer(request.task);
+      return;
+    }
+    stop.abort();
+    await underWay;
+    await (await ready.catch(() => undefined))?.close?.();
+    port.close();
+  });
+
+  async function answer(task: Task): Promise<void> {
+    let reply: Reply<Result>;
     try {
-      const work = await ready;
-      parentPort!.postMessage({ result: await work(task) } satisfies Reply<Result>);
+      reply = { result: await (await ready).work(task) };
     } catch (error) {
       const { message, stack } = error as Error;
       const known =
         error instanceof MoralscopeError ? { code: error.code, ...(error.fix !== undefined && { fix: error.fix }) } : {};
-      parentPort!.postMessage({ error: { ...known, message, ...(stack !== undefined && { stack }) } } satisfies Reply<Result>);
+      reply = { error: { ...known, message, ...(stack !== undefined && { stack }) } };
     }
-  });
+    port.postMessage(reply);
+  }
 }

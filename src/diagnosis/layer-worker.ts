@@ -24,14 +24,14 @@ export type LayerTask = { kind: 'layer'; pooling: Pooling; layer: number; words:
 export type Task = LayerTask | BestTask | { kind: 'words' } | { kind: 'readout'; words: WordFigures };
 export type TaskResult = LayerResult | BestReport | WordFigures | Readout;
 
-serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }) => {
+serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }, signal) => {
   const directory = await ActivationDirectory.open(activations);
   const design = designOf(JudgedTexts.of(corpus), counts);
-  const matmul = await MatMul.open(1);
+  const matmul = await MatMul.open(1, signal);
   const { ids } = design.texts;
   const tokens = directory.tokens();
   const lengths = Int32Array.from(ids, (id) => tokens[id]);
-  return async (task) => {
+  const work = async (task: Task) => {
     if (task.kind === 'words') return wordFigures(corpus.texts, design, matmul);
     if (task.kind === 'readout') return diagnoseReadout(await directory.readout(), design, task.words);
     const { layer, pooling } = task;
@@ -47,4 +47,5 @@ serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }) 
     const ownNorms = Float32Array.from({ length: 2 * ids.length }, (_, i) => norms[2 * ids[i >> 1] + (i & 1)]);
     return diagnoseLayer({ layer, states, tokens: lengths, norms: ownNorms }, design, task.words, matmul);
   };
+  return { work, close: () => matmul.close() };
 });

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+import { throwIfCancelled } from '../errors.js';
 import { encodeModel } from './onnx.js';
 import { GraphSession } from './session.js';
 
@@ -26,11 +28,17 @@ export interface ProductShape {
 export class MatMul {
   private readonly sessions = new Map<string, Promise<GraphSession>>();
 
-  private constructor(private readonly threads: number | undefined) {}
+  private constructor(
+    private readonly threads: number | undefined,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
 
-  /** @param threads of one product; default: as many as the machine has cores */
-  static async open(threads?: number): Promise<MatMul> {
-    return new MatMul(threads);
+  /**
+   * @param threads of one product; default: as many as the machine has cores
+   * @param signal once it has fired, the next product throws `cancelled`
+   */
+  static async open(threads?: number, signal?: AbortSignal): Promise<MatMul> {
+    return new MatMul(threads, signal);
   }
 
   /**
@@ -42,6 +50,9 @@ export class MatMul {
    */
   async product(a: Float32Array, b: Float32Array, shape: ProductShape): Promise<Float32Array> {
     const { m, n, k, transposeA = false, transposeB = false } = shape;
+    throwIfCancelled(this.signal);
+    // A run holds the thread from end to end: here messages, and so the signal, get their turn.
+    await setImmediate();
     if (a.length !== m * k || b.length !== k * n)
       throw new RangeError(`product of [${m}, ${k}] and [${k}, ${n}] given ${a.length} and ${b.length} numbers`);
     const out = new Float32Array(m * n);
