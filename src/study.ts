@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { capture } from './activations/capture.js';
 import { ActivationDirectory } from './activations/directory.js';
+import { selectLayers } from './activations/layers.js';
 import { DEFAULT_TEMPLATE } from './activations/template.js';
 import { ArtifactDirectory } from './artifact/directory.js';
 import { sha256File, writeFileAtomic } from './artifact/files.js';
@@ -77,6 +78,7 @@ export async function study(options: StudyOptions): Promise<Study> {
     }
   }
   const captured = await ActivationDirectory.open(activations);
+  if (chosen.activations !== undefined) await requireCapturedSo(captured, { model: source, ...chosen }, work);
   const pools = chosen.pool.filter((pooling) => captured.poolings.includes(pooling));
   const corpus = captured.details.corpus?.sha256 === whole.sha256 ? inTermsOf(whole, sample) : sample;
   const directory = await ArtifactDirectory.open(out, {
@@ -112,6 +114,32 @@ export async function study(options: StudyOptions): Promise<Study> {
   } finally {
     await directory.close();
   }
+}
+
+/** Activations fix model, layers and template: what was asked for besides must be what was captured. */
+async function requireCapturedSo(
+  { path, details }: ActivationDirectory,
+  asked: { model: string | undefined; layers: string; template: string },
+  work: WorkOptions,
+): Promise<void> {
+  const differs = (what: string, captured: string) =>
+    new MoralscopeError(
+      'misuse',
+      `${path} was captured with ${captured}, not with ${what}.`,
+      'Leave the option out, or capture anew.',
+    );
+  if (asked.layers !== 'all' && selectLayers(asked.layers, details.model.layers).join() !== details.layers.join())
+    throw differs(`layers ${asked.layers}`, `layers ${details.layers.join(', ')}`);
+  if (asked.template !== DEFAULT_TEMPLATE && asked.template !== details.template)
+    throw differs(`the template ${JSON.stringify(asked.template)}`, JSON.stringify(details.template));
+  if (asked.model === undefined) return;
+  const model = await LanguageModel.open(asked.model, work);
+  await model.close();
+  if (model.sha256 !== details.model.sha256)
+    throw differs(
+      `the weights of ${asked.model} (${model.sha256.slice(0, 12)})`,
+      `${details.model.name} (${details.model.sha256.slice(0, 12)})`,
+    );
 }
 
 /** `buildCorpus`, from a data set that is fetched first where `from` is the name of one. Throws what both throw. */

@@ -70,7 +70,7 @@ export function halvings(texts: JudgedTexts, observed: Draw, seed: number, times
 
 /**
  * Reliability of every pole's prototype: mean cosine of its two halves over the halvings, stepped up to full length by
- * Spearman-Brown, 2r / (1 + r).
+ * Spearman-Brown, 2r / (1 + r); at or below 0, where that formula means nothing, the cosine itself.
  * @param halves prototypes of both halves of each halving, [2 * times][10, d]
  */
 export function reliabilities(halves: Float32Array[]): Float64Array {
@@ -80,7 +80,7 @@ export function reliabilities(halves: Float32Array[]): Float64Array {
     const cosines: number[] = [];
     for (let h = 0; h + 1 < halves.length; h += 2) cosines.push(cosine(pole(halves[h], k, d), pole(halves[h + 1], k, d)));
     const r = meanOf(cosines);
-    found[k] = r > -1 ? (2 * r) / (1 + r) : Number.NaN;
+    found[k] = r > 0 ? (2 * r) / (1 + r) : r;
   }
   return found;
 }
