@@ -18,6 +18,29 @@ export function multiply(g: GraphBuilder, a: Value, b: Value): Value {
   return elementwise(g, 'Mul', a, b);
 }
 
+/** x factor. */
+export function scale(g: GraphBuilder, x: Value, factor: number): Value {
+  return one(g.node('Mul', [x, g.constant(Float32Array.of(factor), [])], [x]));
+}
+
+/** cap tanh(x / cap): about x where x is small, never beyond the cap. */
+export function softCap(g: GraphBuilder, x: Value, cap: number): Value {
+  return scale(g, one(g.node('Tanh', [scale(g, x, 1 / cap)], [x])), cap);
+}
+
+/** Columns of x [rows, sum of widths], as many to each part as `widths` says. */
+export function splitColumns(g: GraphBuilder, x: Value, widths: readonly number[]): Value[] {
+  const [rows, width] = x.shape;
+  if (x.shape.length !== 2 || width !== widths.reduce((a, b) => a + b, 0)) throw wrong(`columns of ${widths.join(', ')}`, x);
+  const lengths = g.constant(BigInt64Array.from(widths, BigInt), [widths.length]);
+  return g.node(
+    'Split',
+    [x, lengths],
+    widths.map((n) => ({ type: x.type, shape: [rows, n] })),
+    { axis: { int: 1 } },
+  );
+}
+
 /** x weight^T + bias, for x [rows, k], weight [n, k] and bias [n], the way checkpoints store them. */
 export function linear(g: GraphBuilder, x: Value, weight: Value, bias?: Value): Value {
   const [rows, k] = x.shape;
@@ -65,6 +88,11 @@ export function silu(g: GraphBuilder, x: Value): Value {
   return one(g.node('QuickGelu', [x], [x], { alpha: { float: 1 } }, 'com.microsoft'));
 }
 
+/** x (1 + tanh(sqrt(2 / pi) (x + .044715 x^3))) / 2. */
+export function geluTanh(g: GraphBuilder, x: Value): Value {
+  return one(g.node('FastGelu', [x], [x], {}, 'com.microsoft'));
+}
+
 /** The same elements in another shape, whose lengths are given by the int64 vector `lengths`. */
 export function reshape(g: GraphBuilder, x: Value, lengths: Value, shape: readonly Dimension[]): Value {
   if (lengths.type !== 'int64' || lengths.shape[0] !== shape.length) throw wrong('reshape', x, lengths);
@@ -95,28 +123,49 @@ export interface AttentionOptions {
   last: Value;
   /** Length of the padded batch, int32 [1]. */
   length: Value;
-  /** cos and sin of every position's angles, [positions, headDim / 2]; the halves of a head are rotated against each other. */
-  rotary: { cos: Value; sin: Value };
+  /**
+   * cos and sin of every position's angles, [positions, headDim / 2]; the halves of a head are rotated against each other.
+   * Default: nothing is rotated.
+   */
+  rotary?: { cos: Value; sin: Value } | undefined;
+  /** Tokens that a token sees, itself included. Default: all before it. */
+  window?: number | undefined;
+  /** Scores become cap tanh(score / cap). */
+  scoreCap?: number | undefined;
 }
 
 /**
- * Causal attention with rotary positions, several query heads to a key head.
- * @param qkv [batch, length, (heads + 2 kvHeads) headDim]: queries, keys, values
+ * Causal attention, several query heads to a key head.
+ * @param qkv queries, keys and values: side by side in one array [batch, length, (heads + 2 kvHeads) headDim], or three of them
  * @returns [batch, length, heads headDim]
  */
-export function causalAttention(g: GraphBuilder, qkv: Value, options: AttentionOptions): Value {
-  const { heads, kvHeads, headDim, scale, last, length, rotary } = options;
-  const [batch, positions, width] = qkv.shape;
-  if (qkv.shape.length !== 3 || width !== (heads + 2 * kvHeads) * headDim || heads % kvHeads !== 0)
-    throw wrong(`attention of ${heads}/${kvHeads} heads of ${headDim}`, qkv);
-  if (headDim % 16 !== 0) throw new RangeError(`rotary attention with heads of ${headDim}: onnxruntime takes multiples of 16`);
-  if (rotary.cos.shape[1] !== headDim / 2 || !sameShape(rotary.cos, rotary.sin)) throw wrong('attention', rotary.cos, rotary.sin);
+export function causalAttention(
+  g: GraphBuilder,
+  qkv: Value | readonly [Value, Value, Value],
+  { heads, kvHeads, headDim, scale, last, length, rotary, window, scoreCap }: AttentionOptions,
+): Value {
+  const parts = 'name' in qkv ? [qkv] : qkv;
+  const [batch, positions] = parts[0].shape;
+  const widths = parts.length === 1 ? [heads + 2 * kvHeads] : [heads, kvHeads, kvHeads];
+  if (heads % kvHeads !== 0 || parts.some(({ shape }, i) => shape.length !== 3 || shape[2] !== widths[i] * headDim))
+    throw wrong(`attention of ${heads}/${kvHeads} heads of ${headDim}`, ...parts);
+  if (rotary && headDim % 16 !== 0)
+    throw new RangeError(`rotary attention with heads of ${headDim}: onnxruntime takes multiples of 16`);
+  if (rotary && (rotary.cos.shape[1] !== headDim / 2 || !sameShape(rotary.cos, rotary.sin)))
+    throw wrong('attention', rotary.cos, rotary.sin);
   const cache = { type: 'float32', shape: [batch, kvHeads, positions, headDim] } as const;
   const [out] = g.node(
     'GroupQueryAttention',
-    [qkv, undefined, undefined, undefined, undefined, last, length, rotary.cos, rotary.sin],
+    [parts[0], parts[1], parts[2], undefined, undefined, last, length, rotary?.cos, rotary?.sin],
     [{ type: 'float32', shape: [batch, positions, heads * headDim] }, cache, cache],
-    { num_heads: { int: heads }, kv_num_heads: { int: kvHeads }, do_rotary: { int: 1 }, scale: { float: scale } },
+    {
+      num_heads: { int: heads },
+      kv_num_heads: { int: kvHeads },
+      do_rotary: { int: rotary ? 1 : 0 },
+      scale: { float: scale },
+      ...(window !== undefined && { local_window_size: { int: window } }),
+      ...(scoreCap !== undefined && { softcap: { float: scoreCap } }),
+    },
     'com.microsoft',
   );
   return out;

@@ -137,9 +137,11 @@ describe('refused', () => {
 
   test.each([
     [{ model_type: 'mamba' }, 'unsupported', 'family mamba'],
-    [{ rope_parameters: { rope_type: 'llama3', rope_theta: 5e5, factor: 8 } }, 'unsupported', 'rope scaling is "llama3"'],
-    [{ rope_parameters: null, rope_scaling: { type: 'linear', factor: 2 } }, 'unsupported', 'rope scaling is "linear"'],
-    [{ hidden_act: 'gelu' }, 'bad-file', 'hidden_act'],
+    [{ rope_parameters: { rope_type: 'llama3', rope_theta: 5e5, factor: 8 } }, 'bad-file', 'low_freq_factor'],
+    [{ rope_parameters: null, rope_scaling: { type: 'dynamic', factor: 2 } }, 'unsupported', 'rope scaling is "dynamic"'],
+    [{ hidden_act: 'gelu' }, 'unsupported', 'activation is "gelu"'],
+    [{ layer_types: ['full_attention', 'linear_attention'] }, 'unsupported', 'kind of block is "linear_attention"'],
+    [{ num_hidden_layers: 2 ** 40 }, 'bad-file', 'num_hidden_layers'],
     [{ num_hidden_layers: '2' }, 'bad-file', 'num_hidden_layers'],
   ])('configuration %j', (change, code, message) => {
     const architecture = 'model_type' in change ? change.model_type : checkpoint.architecture;
@@ -149,7 +151,7 @@ describe('refused', () => {
   });
 
   test.each([
-    [{ 'llama.rope.scaling.type': 'yarn' }, 'unsupported', 'rope scaling is "yarn"'],
+    [{ 'llama.rope.scaling.type': 'longrope' }, 'unsupported', 'rope scaling is "longrope"'],
     [{ 'llama.expert_count': 8 }, 'unsupported', 'number of experts is 8'],
     [{ 'llama.rope.dimension_count': 8 }, 'unsupported', 'rotary dimension is 8'],
     [{ 'llama.block_count': undefined }, 'bad-file', 'llama.block_count'],

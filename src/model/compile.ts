@@ -24,7 +24,7 @@ export interface CompileOptions extends WorkOptions {
 }
 
 /** Raise it when what is written changes, so that graphs of older versions are not used. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 const WEIGHTS = 'weights.bin';
 const MANIFEST = 'manifest.json';
 /** Numbers of a tensor in memory at a time. */
@@ -123,9 +123,15 @@ async function writeWeights(path: string, checkpoint: Checkpoint, mapping: Decod
       onProgress?.({ task: 'compile', done, total: weights.length, unit: 'tensors' });
       await writer.write(name, shape, readParts(checkpoint, mapping, parts, signal));
     }
-    const { context, attention } = mapping.spec;
-    for (const [name, table] of Object.entries(rotaryTables(mapping.spec)))
-      await writer.write(`rotary.${name}`, [context, attention.headDim / 2], [table]);
+    const { context, attention, ropes } = mapping.spec;
+    for (const [rope, spec] of Object.entries(ropes)) {
+      const divisors =
+        spec.scaling?.kind === 'divisors'
+          ? await checkpoint.tensors.read(tensorName(mapping, { parameter: 'ropeDivisors' }))
+          : undefined;
+      for (const [table, numbers] of Object.entries(rotaryTables(spec, context, attention.headDim, divisors)))
+        await writer.write(`rotary.${rope}.${table}`, [context, attention.headDim / 2], [numbers]);
+    }
     onProgress?.({ task: 'compile', done: weights.length, total: weights.length, unit: 'tensors' });
     return await writer.finish();
   } catch (error) {
@@ -144,7 +150,8 @@ async function* readParts(
   const { headDim } = mapping.spec.attention;
   for (const part of parts) {
     const name = tensorName(mapping, part);
-    const rotated = mapping.interleavedRotary && /^(query|key)/.test(part.parameter);
+    const rotated = mapping.interleavedRotary && /^(query|key)(Bias)?$/.test(part.parameter);
+    const offset = part.parameter.endsWith('Norm') ? mapping.normOffset : 0;
     const [rows, width = 1] = part.shape;
     // Whole heads at a time, because rotary rows are reordered within a head.
     const step = headDim * Math.max(1, Math.floor(CHUNK / (width * headDim)));
@@ -152,6 +159,7 @@ async function* readParts(
       throwIfCancelled(signal);
       const to = Math.min(rows, from + step);
       const stored = await checkpoint.tensors.readRows(name, from, to, signal);
+      if (offset) for (let i = 0; i < stored.length; i++) stored[i] += offset;
       yield rotated ? undoInterleavedRotary(stored, to - from, headDim) : stored;
     }
   }
@@ -168,6 +176,6 @@ function checkShape(checkpoint: Checkpoint, mapping: DecoderMapping, part: Param
   );
 }
 
-function tensorName({ tensors }: DecoderMapping, { parameter, layer }: ParameterPart): string {
+function tensorName({ tensors }: DecoderMapping, { parameter, layer }: Pick<ParameterPart, 'parameter' | 'layer'>): string {
   return tensors[parameter].replace('{L}', String(layer));
 }

@@ -5,21 +5,28 @@ import {
   causalAttention,
   concatenate,
   gather,
+  geluTanh,
   linear,
   multiply,
   reshape,
   rmsNorm,
+  scale,
   shapeOf,
   silu,
+  softCap,
+  splitColumns,
 } from '../graph/operators.js';
 import { formatSite, type Site } from './site.js';
-import type { DecoderSpec } from './spec.js';
+import type { Activation, BlockSpec, DecoderSpec } from './spec.js';
 
 export interface DecoderGraphOptions {
   sites: readonly Site[];
   /** Also the logits after the last token of each text. */
   logits: boolean;
-  /** Name of the weights file, which lies beside the graph, and what it holds (`decoderWeights`, `rotary.cos`, `rotary.sin`). */
+  /**
+   * Name of the weights file, which lies beside the graph, and what it holds: `decoderWeights`, and `rotary.{rope}.cos` and `.sin`
+   * of every rope of the spec.
+   */
   weights: { file: string; tensors: Readonly<Record<string, StoredTensor>> };
 }
 
@@ -31,6 +38,7 @@ export interface DecoderGraphOptions {
  */
 export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: DecoderGraphOptions): Graph {
   const { attention, mlp, norm } = spec;
+  const { kvHeads, headDim } = attention;
   const g = new GraphBuilder();
   const stored = (name: string): Value => g.stored(name, weights.file, weights.tensors[name]);
   const project = (x: Value, name: string, bias: boolean): Value =>
@@ -40,7 +48,6 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
   const last = g.input('last', 'int32', ['batch']);
   const length = g.input('length', 'int32', [1]);
   const rows = g.input('rows', 'int32', ['batch']);
-  const rotary = { cos: stored('rotary.cos'), sin: stored('rotary.sin') };
 
   // Products run on flat rows of tokens; only attention needs to know which row belongs to which text.
   const flat = (x: Value): Value => {
@@ -50,24 +57,44 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
   const lengths = concatenate(g, [shapeOf(g, ids), g.constant(BigInt64Array.of(-1n), [1])]);
   const byText = (x: Value): Value => reshape(g, x, lengths, ['batch', 'length', x.shape[1]]);
 
-  const attend = (x: Value, block: string): Value => {
+  const heads = (x: Value): Value => reshape(g, x, g.constant(BigInt64Array.of(-1n, BigInt(headDim)), [2]), ['heads', headDim]);
+  const normHeads = (x: Value, name: string): Value => {
+    const normed = rmsNorm(g, heads(x), stored(name), norm.epsilon);
+    return reshape(g, normed, lengths, ['batch', 'length', x.shape[1]]);
+  };
+
+  const attend = (x: Value, block: string, { rope, window }: BlockSpec): Value => {
     const qkv = project(x, `${block}.attn.qkv`, attention.qkvBias);
-    const mixed = causalAttention(g, byText(qkv), { ...attention, last, length, rotary });
-    return project(flat(mixed), `${block}.attn.output`, attention.outputBias);
+    const rotary = rope === null ? undefined : { cos: stored(`rotary.${rope}.cos`), sin: stored(`rotary.${rope}.sin`) };
+    const options = { ...attention, last, length, rotary, window: window ?? undefined };
+    let mixed: Value;
+    if (attention.qkNorm) {
+      const [query, key, value] = splitColumns(
+        g,
+        qkv,
+        [attention.heads, kvHeads, kvHeads].map((n) => n * headDim),
+      );
+      const normed = [normHeads(query, `${block}.attn.query_norm.weight`), normHeads(key, `${block}.attn.key_norm.weight`)];
+      mixed = causalAttention(g, [normed[0], normed[1], byText(value)], options);
+    } else mixed = causalAttention(g, byText(qkv), options);
+    const out = project(flat(mixed), `${block}.attn.output`, attention.outputBias);
+    return norm.post ? rmsNorm(g, out, stored(`${block}.attn_post_norm.weight`), norm.epsilon) : out;
   };
   const transform = (x: Value, block: string): Value => {
-    const gate = silu(g, project(x, `${block}.mlp.gate`, mlp.bias));
-    return project(multiply(g, gate, project(x, `${block}.mlp.up`, mlp.bias)), `${block}.mlp.down`, mlp.bias);
+    const gate = activations[mlp.activation](g, project(x, `${block}.mlp.gate`, mlp.bias));
+    const out = project(multiply(g, gate, project(x, `${block}.mlp.up`, mlp.bias)), `${block}.mlp.down`, mlp.bias);
+    return norm.post ? rmsNorm(g, out, stored(`${block}.mlp_post_norm.weight`), norm.epsilon) : out;
   };
 
   const embedding = stored('embedding');
   const states = new Map<string, Value>();
   let stream = flat(gather(g, embedding, ids));
+  if (spec.embeddingScale !== undefined) stream = scale(g, stream, spec.embeddingScale);
   let normed = rmsNorm(g, stream, stored('blocks.0.attn_norm.weight'), norm.epsilon);
   for (let layer = 0; layer < spec.layers; layer++) {
     const block = `blocks.${layer}`;
     const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm.weight` : 'final_norm.weight';
-    const attended = attend(normed, block);
+    const attended = attend(normed, block, spec.blocks[layer]);
     const middle = addThenRmsNorm(g, stream, attended, stored(`${block}.mlp_norm.weight`), norm.epsilon);
     const transformed = transform(middle.normed, block);
     const after = addThenRmsNorm(g, middle.sum, transformed, stored(next), norm.epsilon);
@@ -77,6 +104,11 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
     normed = after.normed;
   }
   for (const site of sites) g.output(states.get(formatSite(site))!, formatSite(site));
-  if (logits) g.output(linear(g, gather(g, normed, rows), spec.tiedEmbedding ? embedding : stored('head')), 'logits');
+  if (logits) {
+    const plain = linear(g, gather(g, normed, rows), spec.tiedEmbedding ? embedding : stored('head'));
+    g.output(spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap), 'logits');
+  }
   return g.build('decoder');
 }
+
+const activations: Readonly<Record<Activation, (g: GraphBuilder, x: Value) => Value>> = { silu, 'gelu-tanh': geluTanh };

@@ -1,10 +1,11 @@
 import type { DecoderSpec } from './spec.js';
 
-/** The parameters of a decoder by the part they play; all but the first three belong to a block. */
+/** The parameters of a decoder by the part they play; all but the first four belong to a block. */
 export type Parameter =
   | 'embedding'
   | 'finalNorm'
   | 'head'
+  | 'ropeDivisors'
   | 'attentionNorm'
   | 'query'
   | 'key'
@@ -12,15 +13,19 @@ export type Parameter =
   | 'queryBias'
   | 'keyBias'
   | 'valueBias'
+  | 'queryNorm'
+  | 'keyNorm'
   | 'output'
   | 'outputBias'
+  | 'attentionPostNorm'
   | 'mlpNorm'
   | 'gate'
   | 'up'
   | 'down'
   | 'gateBias'
   | 'upBias'
-  | 'downBias';
+  | 'downBias'
+  | 'mlpPostNorm';
 
 export interface ParameterPart {
   readonly parameter: Parameter;
@@ -46,7 +51,7 @@ export function decoderWeights(spec: DecoderSpec): DecoderWeight[] {
   return weights;
 }
 
-function blockWeights({ hidden, attention, mlp }: DecoderSpec, layer: number): DecoderWeight[] {
+function blockWeights({ hidden, attention, mlp, norm }: DecoderSpec, layer: number): DecoderWeight[] {
   const queries = attention.heads * attention.headDim;
   const keys = attention.kvHeads * attention.headDim;
   const qkv = queries + 2 * keys;
@@ -54,8 +59,11 @@ function blockWeights({ hidden, attention, mlp }: DecoderSpec, layer: number): D
     stack('attn_norm.weight', [hidden], [['attentionNorm', hidden]]),
     stack('attn.qkv.weight', [qkv, hidden], [['query', queries], ['key', keys], ['value', keys]]), // biome-ignore format: a table
     attention.qkvBias && stack('attn.qkv.bias', [qkv], [['queryBias', queries], ['keyBias', keys], ['valueBias', keys]]), // biome-ignore format: a table
+    attention.qkNorm && stack('attn.query_norm.weight', [attention.headDim], [['queryNorm', attention.headDim]]),
+    attention.qkNorm && stack('attn.key_norm.weight', [attention.headDim], [['keyNorm', attention.headDim]]),
     stack('attn.output.weight', [hidden, queries], [['output', hidden]]),
     attention.outputBias && stack('attn.output.bias', [hidden], [['outputBias', hidden]]),
+    norm.post && stack('attn_post_norm.weight', [hidden], [['attentionPostNorm', hidden]]),
     stack('mlp_norm.weight', [hidden], [['mlpNorm', hidden]]),
     stack('mlp.gate.weight', [mlp.width, hidden], [['gate', mlp.width]]),
     mlp.bias && stack('mlp.gate.bias', [mlp.width], [['gateBias', mlp.width]]),
@@ -63,6 +71,7 @@ function blockWeights({ hidden, attention, mlp }: DecoderSpec, layer: number): D
     mlp.bias && stack('mlp.up.bias', [mlp.width], [['upBias', mlp.width]]),
     stack('mlp.down.weight', [hidden, mlp.width], [['down', hidden]]),
     mlp.bias && stack('mlp.down.bias', [hidden], [['downBias', hidden]]),
+    norm.post && stack('mlp_post_norm.weight', [hidden], [['mlpPostNorm', hidden]]),
   ];
   return weights
     .filter((weight) => weight !== false)

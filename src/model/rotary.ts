@@ -1,21 +1,64 @@
-import type { DecoderSpec } from './spec.js';
+import type { RopeSpec } from './spec.js';
 
 /**
- * cos and sin of the rotary angles position * theta^(-2 i / headDim), each [context, headDim / 2]; angles in fp64, since those of
- * late positions are large.
+ * cos and sin of the rotary angles position * frequency, each [context, headDim / 2]; angles in fp64, since those of late positions
+ * are large.
+ * @param divisors `ropeDivisors` of the checkpoint, [headDim / 2], where the scaling asks for them
  */
-export function rotaryTables({ context, attention, rope }: DecoderSpec): { cos: Float32Array; sin: Float32Array } {
-  const half = attention.headDim / 2;
+export function rotaryTables(
+  rope: RopeSpec,
+  context: number,
+  headDim: number,
+  divisors?: Float32Array,
+): { cos: Float32Array; sin: Float32Array } {
+  const half = headDim / 2;
   const cos = new Float32Array(context * half);
   const sin = new Float32Array(context * half);
-  for (let i = 0; i < half; i++) {
-    const frequency = rope.theta ** (-i / half);
+  const amplitude = rope.scaling?.kind === 'yarn' ? rope.scaling.attentionFactor : 1;
+  for (const [i, frequency] of frequencies(rope, half, divisors).entries())
     for (let position = 0; position < context; position++) {
-      cos[position * half + i] = Math.cos(position * frequency);
-      sin[position * half + i] = Math.sin(position * frequency);
+      cos[position * half + i] = amplitude * Math.cos(position * frequency);
+      sin[position * half + i] = amplitude * Math.sin(position * frequency);
+    }
+  return { cos, sin };
+}
+
+function frequencies({ theta, scaling }: RopeSpec, half: number, divisors?: Float32Array): number[] {
+  const plain = Array.from({ length: half }, (_, i) => theta ** (-i / half));
+  switch (scaling?.kind) {
+    case undefined:
+      return plain;
+    case 'linear':
+      return plain.map((frequency) => frequency / scaling.factor);
+    case 'divisors':
+      if (divisors?.length !== half) throw new RangeError(`${divisors?.length} divisors for ${half} frequencies`);
+      return plain.map((frequency, i) => frequency / divisors[i]);
+    case 'llama3': {
+      // Waves that turn often within the original context stay, those that turn seldom are stretched, with a ramp between.
+      const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
+      return plain.map((frequency) => {
+        const turns = (originalContext * frequency) / (2 * Math.PI);
+        const kept = clamp((turns - low) / (high - low));
+        return kept * frequency + ((1 - kept) * frequency) / factor;
+      });
+    }
+    case 'yarn': {
+      const { factor, originalContext, betaFast, betaSlow, truncate } = scaling;
+      const dimension = (turns: number) => (half * Math.log(originalContext / (turns * 2 * Math.PI))) / Math.log(theta);
+      const [fast, slow] = [dimension(betaFast), dimension(betaSlow)];
+      const first = Math.max(truncate ? Math.floor(fast) : fast, 0);
+      const last = Math.min(truncate ? Math.ceil(slow) : slow, 2 * half - 1);
+      const span = last === first ? 0.001 : last - first;
+      return plain.map((frequency, i) => {
+        const stretched = clamp((i - first) / span);
+        return (1 - stretched) * frequency + (stretched * frequency) / factor;
+      });
     }
   }
-  return { cos, sin };
+}
+
+function clamp(share: number): number {
+  return Math.min(Math.max(share, 0), 1);
 }
 
 /**

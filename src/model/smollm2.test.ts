@@ -133,7 +133,7 @@ describe.skipIf(!weights)('SmolLM2-135M', () => {
   describe('the first two blocks with one thing wrong are found out', () => {
     const wrong: Record<string, (mapping: DecoderMapping) => Partial<DecoderMapping>> = {
       'rows of query and key as the file has them': () => ({ interleavedRotary: false }),
-      'another theta': ({ spec }) => ({ spec: { ...spec, rope: { theta: 10_000 } } }),
+      'another theta': ({ spec }) => ({ spec: { ...spec, ropes: { global: { theta: 10_000 } } } }),
       'norms exchanged': ({ tensors }) => ({
         tensors: { ...tensors, attentionNorm: tensors.mlpNorm, mlpNorm: tensors.attentionNorm },
       }),

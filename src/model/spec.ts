@@ -10,7 +10,14 @@ export interface DecoderSpec {
   readonly vocabulary: number;
   /** Longest text in tokens. */
   readonly context: number;
-  readonly norm: { readonly kind: 'rms'; readonly epsilon: number };
+  /** Factor of the embedding where it enters the stream; the logits do without it. Default: 1. */
+  readonly embeddingScale?: number;
+  readonly norm: {
+    readonly kind: 'rms';
+    readonly epsilon: number;
+    /** Whether what attention and MLP give is normed once more before it is added to the stream. */
+    readonly post: boolean;
+  };
   readonly attention: {
     readonly heads: number;
     readonly kvHeads: number;
@@ -21,11 +28,58 @@ export interface DecoderSpec {
     readonly qkvBias: boolean;
     /** Bias of the output projection. */
     readonly outputBias: boolean;
+    /** Whether each head of queries and keys is normed before it is rotated. */
+    readonly qkNorm: boolean;
+    /** Scores become cap tanh(score / cap). */
+    readonly scoreCap?: number;
   };
-  /** Rotary positions over the halves of a head. */
-  readonly rope: { readonly theta: number };
+  /** Rotary positions over the halves of a head, by a name that blocks refer to. */
+  readonly ropes: Readonly<Record<string, RopeSpec>>;
+  /** What differs from block to block; at least as many as there are layers. */
+  readonly blocks: readonly BlockSpec[];
   /** down(activation(gate(x)) * up(x)) */
-  readonly mlp: { readonly width: number; readonly activation: 'silu'; readonly bias: boolean };
+  readonly mlp: { readonly width: number; readonly activation: Activation; readonly bias: boolean };
   /** Whether the logits use the embedding itself. */
   readonly tiedEmbedding: boolean;
+  /** Logits become cap tanh(logit / cap). */
+  readonly logitCap?: number;
 }
+
+export interface BlockSpec {
+  /** Name of its rotary positions; null: it has none. */
+  readonly rope: string | null;
+  /** Tokens it sees, itself included; null: all before it. */
+  readonly window: number | null;
+}
+
+/** `gelu-tanh` is the approximation of GELU by a tanh. */
+export type Activation = 'silu' | 'gelu-tanh';
+
+export interface RopeSpec {
+  readonly theta: number;
+  readonly scaling?: RopeScaling;
+}
+
+/** How frequencies are stretched to texts longer than those of the first training. */
+export type RopeScaling =
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalContext: number;
+    }
+  | {
+      readonly kind: 'yarn';
+      readonly factor: number;
+      readonly originalContext: number;
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Whether the bounds of the ramp are rounded to whole dimensions. */
+      readonly truncate: boolean;
+      /** Factor of cos and sin. */
+      readonly attentionFactor: number;
+    }
+  /** Each frequency is divided by its own element of the parameter `ropeDivisors`. */
+  | { readonly kind: 'divisors' };

@@ -103,7 +103,7 @@ describe.each(['safetensors', 'gguf'] as const)('from %s', (format) => {
       vocabulary: 72,
       context: 64,
       attention: { heads: 4, kvHeads: 2, headDim: 16, qkvBias: true, outputBias: true },
-      rope: { theta: 50 },
+      ropes: { global: { theta: 50 } },
       mlp: { width: 40, bias: true },
       tiedEmbedding: false,
     });
@@ -117,7 +117,7 @@ describe('a decoder with one thing wrong is found out', () => {
     'MLP biases left out': (m) => ({ ...m, spec: { ...m.spec, mlp: { ...m.spec.mlp, bias: false } } }),
     'another scale': withAttention({ scale: 0.2 }),
     'another epsilon': (m) => ({ ...m, spec: { ...m.spec, norm: { ...m.spec.norm, epsilon: 1e-5 } } }),
-    'another theta': (m) => ({ ...m, spec: { ...m.spec, rope: { theta: 60 } } }),
+    'another theta': (m) => ({ ...m, spec: { ...m.spec, ropes: { global: { theta: 60 } } } }),
     'logits through the embedding': (m) => ({ ...m, spec: { ...m.spec, tiedEmbedding: true } }),
     'norms exchanged': (m) => ({
       ...m,

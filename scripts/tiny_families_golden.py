@@ -1,0 +1,96 @@
+"""A tiny random model of each family in which every parameter matters -> fixtures/tiny-<model>/, fixtures/tiny-families.golden.safetensors
+
+    python scripts/tiny_families_golden.py
+
+Made with torch 2.13.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6. Texts are padded on the right; the longest exceeds every
+sliding window and the original context of every rope scaling. The goldens are computed in double precision and stored as float32.
+"""
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file
+
+import exact_decoder
+
+FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures")
+LENGTHS = [14, 1, 5]
+SMALL = dict(
+    vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+    max_position_embeddings=64, rms_norm_eps=1e-2, bos_token_id=0, eos_token_id=1, pad_token_id=None,
+)  # fmt: skip
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 50.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 10}
+YARN = {"rope_type": "yarn", "rope_theta": 50.0, "factor": 4.0, "original_max_position_embeddings": 12, "beta_fast": 2.0, "beta_slow": 0.25}
+LINEAR = {"rope_type": "linear", "rope_theta": 50.0, "factor": 3.0}
+PLAIN = {"rope_type": "default", "rope_theta": 50.0}
+THREE = ["sliding_attention", "full_attention", "sliding_attention"]
+
+MODELS = {
+    "llama3-rope": ("Llama", dict(rope_parameters=LLAMA3, num_hidden_layers=2, tie_word_embeddings=True)),
+    "linear-rope": ("Llama", dict(rope_parameters=LINEAR, num_hidden_layers=2, tie_word_embeddings=True)),
+    "mistral": ("Mistral", dict(rope_parameters=PLAIN, sliding_window=4, num_hidden_layers=2)),
+    "qwen2": ("Qwen2", dict(rope_parameters=YARN, use_sliding_window=True, sliding_window=5, max_window_layers=2)),
+    "qwen3": ("Qwen3", dict(rope_parameters=PLAIN, attention_bias=True, num_hidden_layers=2)),
+    "smollm3": ("SmolLM3", dict(rope_parameters=PLAIN, no_rope_layers=[1, 0, 1], tie_word_embeddings=True)),
+    "gemma2": ("Gemma2", dict(rope_parameters=PLAIN, sliding_window=4, query_pre_attn_scalar=9, attn_logit_softcapping=2.0, final_logit_softcapping=1.5, layer_types=THREE)),
+    "gemma3": (
+        "Gemma3Text",
+        dict(rope_parameters={"full_attention": LINEAR, "sliding_attention": {"rope_type": "default", "rope_theta": 9.0}}, sliding_window=4, query_pre_attn_scalar=9, layer_types=THREE),
+    ),
+}  # fmt: skip
+
+
+def make(kind, changes):
+    names = {"Gemma3Text": "Gemma3ForCausalLM"}
+    config = getattr(transformers, f"{kind}Config")(**SMALL | changes)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, names.get(kind, f"{kind}ForCausalLM"))(config).eval()
+    from_one = kind.startswith("Gemma")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.copy_((0 if from_one else 1) + 0.3 * torch.randn_like(parameter))
+            elif name.endswith("bias"):
+                parameter.copy_(0.5 * torch.randn_like(parameter))
+            else:
+                # Sharp attention, so that what it sees and where matters.
+                parameter.copy_(torch.randn_like(parameter) * parameter.shape[1] ** -0.5 * (1.6 if "q_proj" in name or "k_proj" in name else 1))
+    return model
+
+
+def save(model, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    state = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        del state["lm_head.weight"]
+    save_file(state, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(json.loads(model.config.to_json_string(use_diff=False)), file, indent=1, sort_keys=True)
+
+
+golden = {}
+lengths = torch.tensor(LENGTHS)
+for number, (name, (kind, changes)) in enumerate(MODELS.items()):
+    torch.manual_seed(40 + number)
+    model = make(kind, changes)
+    save(model, os.path.join(FIXTURES, f"tiny-{name}"))
+    ids = torch.randint(SMALL["vocab_size"], (len(LENGTHS), max(LENGTHS)))
+    single, single_logits = exact_decoder.states(model, ids, lengths)
+    exact, logits = exact_decoder.exact_states(model, ids, lengths)
+    error = max(np.abs(single[site] - exact[site]).max() for site in exact)
+    print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters; transformers float32 differs by at most {error:.1e}, logits {np.abs(single_logits - logits).max():.1e}", file=sys.stderr)
+    for site, values in exact.items():
+        if site != "resid_pre":  # the stream before a block is the stream after the one below; the first stands for itself
+            golden[f"{name}.{site}"] = np.ascontiguousarray(values.astype(np.float32))
+    golden[f"{name}.embedded"] = np.ascontiguousarray(exact["resid_pre"][0].astype(np.float32))
+    golden[f"{name}.logits"] = np.ascontiguousarray(logits.astype(np.float32))
+    golden[f"{name}.ids"] = ids.numpy().astype(np.int32)
+golden["lengths"] = lengths.numpy().astype(np.int32)
+path = os.path.join(FIXTURES, "tiny-families.golden.safetensors")
+save_file(golden, path, metadata={"torch": torch.__version__, "transformers": transformers.__version__})
+os.chmod(path, 0o644)

@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { openSafetensors } from '../checkpoint/safetensors.js';
+import type { TensorFile } from '../checkpoint/tensors.js';
+import { compileDecoder } from './compile.js';
+import { DecoderSession } from './decoder-session.js';
+import { mapDecoder } from './family.js';
+import type { DecoderMapping } from './mapping.js';
+import { formatSite, SITE_POINTS, type SitePoint } from './site.js';
+import type { DecoderSpec, RopeScaling } from './spec.js';
+
+/**
+ * @file A tiny random model of each family, in which every parameter matters, against transformers in double precision
+ * (scripts/tiny_families_golden.py); the longest text exceeds every window and every original context.
+ */
+
+type Wrong = (mapping: DecoderMapping) => DecoderMapping;
+
+const spec =
+  (change: (spec: DecoderSpec) => { [K in keyof DecoderSpec]?: DecoderSpec[K] | undefined }): Wrong =>
+  (mapping) => ({ ...mapping, spec: { ...mapping.spec, ...change(mapping.spec) } as DecoderSpec });
+const attention = (change: Partial<DecoderSpec['attention']>) => spec((s) => ({ attention: { ...s.attention, ...change } }));
+const scaling = (change: Readonly<Record<string, unknown>>) =>
+  spec(({ ropes }) => ({
+    ropes: { ...ropes, global: { ...ropes.global, scaling: { ...ropes.global.scaling, ...change } as RopeScaling } },
+  }));
+const unscaled = spec(({ ropes }) => ({ ropes: { ...ropes, global: { theta: ropes.global.theta } } }));
+const windows = (change: (window: number | null) => number | null) =>
+  spec(({ blocks }) => ({ blocks: blocks.map((block) => ({ ...block, window: change(block.window) })) }));
+const noWindow = windows(() => null);
+const widerWindow = windows((window) => window && window + 1);
+const ropesOf = (rope: (layer: number) => string | null) =>
+  spec(({ blocks }) => ({ blocks: blocks.map((block, layer) => ({ ...block, rope: rope(layer) })) }));
+
+const gemma: Record<string, Wrong> = {
+  'window left out': noWindow,
+  'window one token wider': widerWindow,
+  'windows in the other blocks': windows((window) => (window === null ? 4 : null)),
+  'post-norms left out': spec(({ norm }) => ({ norm: { ...norm, post: false } })),
+  'norms not counted from 1': (mapping) => ({ ...mapping, normOffset: 0 }),
+  'embedding not scaled': spec(() => ({ embeddingScale: undefined })),
+  'another activation': spec(({ mlp }) => ({ mlp: { ...mlp, activation: 'silu' } })),
+  'scale by the width of a head': attention({ scale: 0.25 }),
+};
+
+/** By fixture, what is switched off or exchanged. */
+const families: Record<string, Record<string, Wrong>> = {
+  'llama3-rope': {
+    'scaling left out': unscaled,
+    'another factor': scaling({ factor: 8 }),
+    'ramp moved below': scaling({ lowFrequencyFactor: 0.5 }),
+    'ramp moved above': scaling({ highFrequencyFactor: 4 }),
+    'scaling as if linear': scaling({ kind: 'linear' }),
+    'another original context': scaling({ originalContext: 20 }),
+  },
+  'linear-rope': { 'scaling left out': unscaled },
+  mistral: { 'window left out': noWindow, 'window one token wider': widerWindow },
+  qwen2: {
+    'biases left out': attention({ qkvBias: false }),
+    'window left out': noWindow,
+    'window in every block': windows(() => 5),
+    'scaling left out': unscaled,
+    'attention factor left out': scaling({ attentionFactor: 1 }),
+    'ramp moved above': scaling({ betaFast: 1 }),
+    'ramp moved below': scaling({ betaSlow: 0.1 }),
+    'ramp not rounded': scaling({ truncate: false }),
+  },
+  qwen3: {
+    'norms of heads left out': attention({ qkNorm: false }),
+    'norms of queries and keys exchanged': (m) => ({
+      ...m,
+      tensors: { ...m.tensors, queryNorm: m.tensors.keyNorm, keyNorm: m.tensors.queryNorm },
+    }),
+    'biases left out': attention({ qkvBias: false }),
+    'output bias left out': attention({ outputBias: false }),
+  },
+  smollm3: {
+    'positions in every block': ropesOf(() => 'global'),
+    'positions in no block': ropesOf(() => null),
+    'positions left out of another block': ropesOf((layer) => (layer === 2 ? null : 'global')),
+  },
+  gemma2: {
+    ...gemma,
+    'scores without cap': spec(({ attention: { scoreCap: _, ...rest } }) => ({ attention: rest })),
+    'logits without cap': spec(() => ({ logitCap: undefined })),
+  },
+  gemma3: {
+    ...gemma,
+    'norms of heads left out': attention({ qkNorm: false }),
+    'one theta for all blocks': ropesOf(() => 'global'),
+    'scaling left out': unscaled,
+    'scaling of the blocks with windows too': spec(({ ropes }) => ({
+      ropes: { ...ropes, local: { ...ropes.local, scaling: ropes.global.scaling! } },
+    })),
+  },
+};
+
+const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
+
+let golden: TensorFile;
+let cache: string;
+beforeAll(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'families-'));
+  process.env.MORALSCOPE_CACHE = cache;
+  golden = await openSafetensors(fixture('tiny-families.golden.safetensors'));
+});
+afterAll(async () => {
+  await golden.close();
+  await rm(cache, { recursive: true });
+});
+
+/** The largest error of any site of any block, or of the logits. */
+async function worstError(name: string, wrong: Wrong = (mapping) => mapping): Promise<number> {
+  const checkpoint = await openCheckpoint(fixture(`tiny-${name}`));
+  const mapping = wrong(mapDecoder(checkpoint));
+  const { layers, hidden } = mapping.spec;
+  const sites = SITE_POINTS.flatMap((point) => Array.from({ length: layers }, (_, layer) => ({ point, layer })));
+  const compiled = await compileDecoder(checkpoint, { sites: sites.map(formatSite), logits: true }, mapping);
+  await checkpoint.close();
+  const [ids, lengths] = (await Promise.all([golden.read(`${name}.ids`), golden.read('lengths')])).map((x) => Int32Array.from(x));
+  const [batch, length] = [lengths.length, ids.length / lengths.length];
+  const session = await DecoderSession.open(compiled, { threads: 1 });
+  const { residuals, logits } = await session.run({ ids, lengths, batch, length });
+  const vocabulary = logits!.length / batch;
+  const errors = [centredError(logits!, await golden.read(`${name}.logits`), new Int32Array(batch).fill(1), 1, vocabulary)];
+  for (const [i, { point, layer }] of sites.entries()) {
+    const exact = await exactState(name, point, layer, ids.length * hidden);
+    errors.push(centredError(residuals[i], exact, lengths, length, hidden));
+  }
+  await session.close();
+  return Math.max(...errors);
+}
+
+async function exactState(name: string, point: SitePoint, layer: number, size: number): Promise<Float32Array> {
+  if (point === 'resid_pre')
+    return layer === 0 ? golden.read(`${name}.embedded`) : exactState(name, 'resid_post', layer - 1, size);
+  return (await golden.read(`${name}.${point}`)).subarray(layer * size, (layer + 1) * size);
+}
+
+/** Worst |found - exact| / |exact - mean of exact| over the first lengths[b] of `length` rows of each text. */
+function centredError(found: Float32Array, exact: Float32Array, lengths: Int32Array, length: number, width: number): number {
+  const rows = [...lengths].flatMap((n, text) => Array.from({ length: n }, (_, i) => text * length + i));
+  const mean = new Float64Array(width);
+  for (const row of rows) for (let i = 0; i < width; i++) mean[i] += exact[row * width + i] / rows.length;
+  let worst = 0;
+  for (const row of rows) {
+    let [error, size] = [0, 0];
+    for (let i = 0; i < width; i++) {
+      error += (found[row * width + i] - exact[row * width + i]) ** 2;
+      size += (exact[row * width + i] - mean[i]) ** 2;
+    }
+    if (Number.isNaN(error)) return Number.POSITIVE_INFINITY;
+    worst = Math.max(worst, Math.sqrt(error / size));
+  }
+  return worst;
+}
+
+describe.each(Object.keys(families))('%s', (name) => {
+  test('every site of every block and the logits are those of transformers', async () => {
+    const worst = await worstError(name);
+    expect(worst).toBeLessThan(1e-5);
+  });
+
+  test.each(Object.keys(families[name]))('%s: found out', async (what) => {
+    const worst = await worstError(name, families[name][what]);
+    expect(worst).toBeGreaterThan(1e-3);
+  });
+});
