@@ -12,7 +12,7 @@ import { sha256File, writeFileAtomic } from './artifact/files.js';
 import type { Manifest } from './artifact/manifest.js';
 import { findDataset } from './checkpoint/catalog.js';
 import { resolveDataset } from './checkpoint/sources.js';
-import { DrawOptions, diagnose } from './diagnosis/diagnose.js';
+import { DrawOptions, diagnose, poolingsOf, requireSameCorpus } from './diagnosis/diagnose.js';
 import { Diagnosis, POOLINGS } from './diagnosis/schema.js';
 import { MoralscopeError } from './errors.js';
 import { LanguageModel } from './model/language-model.js';
@@ -36,8 +36,8 @@ export const StudyOptions = z.object({
   template: z.string().default(DEFAULT_TEMPLATE).describe('text around each action; {action} stands for it'),
   pool: z
     .array(z.enum(POOLINGS))
-    .default([...POOLINGS])
-    .describe('poolings to diagnose'),
+    .optional()
+    .describe('poolings to diagnose; default: last, content and mean, or what was captured'),
   ...DrawOptions.shape,
   seed: z.int().default(0).describe('seed of every random draw'),
 });
@@ -72,15 +72,25 @@ export async function study(options: StudyOptions): Promise<Study> {
     const model = await LanguageModel.open(source!, work);
     try {
       const { layers, template, pool } = chosen;
-      await capture({ model, corpus: sample, out: activations, layers, pools: pool, template, seed, ...work });
+      await capture({
+        model,
+        corpus: sample,
+        out: activations,
+        layers,
+        pools: POOLINGS.filter((pooling) => pool?.includes(pooling) ?? true),
+        template,
+        seed,
+        ...work,
+      });
     } finally {
       await model.close();
     }
   }
   const captured = await ActivationDirectory.open(activations);
   if (chosen.activations !== undefined) await requireCapturedSo(captured, { model: source, ...chosen }, work);
-  const pools = chosen.pool.filter((pooling) => captured.poolings.includes(pooling));
+  const pools = poolingsOf(captured, chosen.pool);
   const corpus = captured.details.corpus?.sha256 === whole.sha256 ? inTermsOf(whole, sample) : sample;
+  requireSameCorpus(captured, corpus);
   const directory = await ArtifactDirectory.open(out, {
     format: DIAGNOSIS_FORMAT,
     formatVersion: DIAGNOSIS_VERSION,
@@ -94,8 +104,11 @@ export async function study(options: StudyOptions): Promise<Study> {
   });
   const [json, html, layers] = ['diagnosis.json', 'report.html', '.layers'].map((name) => directory.file(name));
   try {
-    if (directory.finished)
-      return { diagnosis: Diagnosis.parse(JSON.parse(await readFile(json, 'utf8'))), directory: directory.path };
+    if (directory.finished) {
+      const diagnosis = Diagnosis.parse(JSON.parse(await readFile(json, 'utf8')));
+      if (!existsSync(html)) await writeFileAtomic(html, renderReport(diagnosis));
+      return { diagnosis, directory: directory.path };
+    }
     const diagnosis = await diagnose({
       activations,
       corpus,

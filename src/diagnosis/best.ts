@@ -68,8 +68,9 @@ async function structuralFigure(states: States, design: Design, matmul: MatMul):
   const found = figure(agreement(clustered, single.classes, reported(everyText)), POLARITY_ARI, {
     better: 'greater',
     bounds: [-1, 1],
-    whyEmpty: 'no text of one foundation in the second half',
+    whyEmpty: `the second half has too few texts of one foundation, or they are all of one polarity (${everyText.length} in all)`,
   });
+  if (found.value === null) return found;
   if (clustered.hdbscan.every((label) => label === -1)) return { ...found, why: 'HDBSCAN found no cluster: every text is noise' };
   const polarity = single.classes.observed[1].classOf;
   const indices = Array.from({ length: SUBSAMPLES }, (_, s) => {
@@ -102,7 +103,7 @@ async function typicalActions(
         .sort((a, b) => cosine[b] - cosine[a])
         .map((i) => ({ text: actions[design.texts.ids[text[i]]], pole, human: m[i], model: cosine[i] }));
       most.push(...own.slice(0, 2));
-      least.push(...own.slice(-2).reverse());
+      least.push(...own.slice(2).slice(-2).reverse());
     });
   });
   return { most, least };

@@ -39,7 +39,7 @@ describe('reliability', () => {
     // Pole 0: cosines .6 and .8; pole 1: opposite halves; all others equal halves.
     const found = reliabilities([half(1, 0, 1, 0), half(0.6, 0.8, -1, 0), half(0, 1, 1, 0), half(0.6, 0.8, -1, 0)]);
     expect(found[0]).toBeCloseTo((2 * 0.7) / 1.7, 6);
-    expect(found[1]).toBeNaN();
+    expect(found[1]).toBeCloseTo(-1, 6); // no formula below 0
     expect(found[5]).toBeCloseTo(1, 6);
   });
 
@@ -75,7 +75,7 @@ describe('analysis 1', () => {
       reliability,
     );
     expect(perFoundation['care-harm'].disattenuated.value).toBeCloseTo(-0.1 / Math.sqrt(0.25 * 0.3), 12);
-    expect(perFoundation['fairness-cheating'].disattenuated.value).toBe(1);
+    expect(perFoundation['fairness-cheating'].disattenuated).toEqual({ value: null, why: expect.stringContaining('too noisy') });
     expect(perFoundation['loyalty-betrayal'].disattenuated).toEqual({
       value: null,
       why: expect.stringContaining('not reliable'),

@@ -1,5 +1,6 @@
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import { Random } from '../random.js';
+import { meanOfFinite } from '../statistics/resampling.js';
 import type { Draw } from './draws.js';
 import { type DrawnStatistic, empty, figure } from './figure.js';
 import type { JudgedTexts } from './judged-texts.js';
@@ -14,7 +15,7 @@ export function oppositions({ prototypes }: PrototypeDraw): Float64Array {
   const d = prototypes.length / K;
   const cosines = new Float64Array(F + 1);
   for (let f = 0; f < F; f++) cosines[f] = cosine(pole(prototypes, 2 * f, d), pole(prototypes, 2 * f + 1, d));
-  cosines[F] = meanOf(cosines.subarray(0, F));
+  cosines[F] = meanOfFinite(cosines.subarray(0, F));
   return cosines;
 }
 
@@ -33,9 +34,9 @@ export function baselines({ ofOneFoundation: prototypes }: PrototypeDraw): Float
           cosine(pole(prototypes, 2 * f, d), pole(prototypes, 2 * g + 1, d)),
           cosine(pole(prototypes, 2 * f + 1, d), pole(prototypes, 2 * g, d)),
         );
-    found[f] = meanOf(cosines);
+    found[f] = meanOfFinite(cosines);
   }
-  found[F] = meanOf(found.subarray(0, F));
+  found[F] = meanOfFinite(found.subarray(0, F));
   return found;
 }
 
@@ -79,7 +80,7 @@ export function reliabilities(halves: Float32Array[]): Float64Array {
   for (let k = 0; k < K; k++) {
     const cosines: number[] = [];
     for (let h = 0; h + 1 < halves.length; h += 2) cosines.push(cosine(pole(halves[h], k, d), pole(halves[h + 1], k, d)));
-    const r = meanOf(cosines);
+    const r = meanOfFinite(cosines);
     found[k] = r > 0 ? (2 * r) / (1 + r) : r;
   }
   return found;
@@ -121,11 +122,13 @@ export function categorical(
 
 function disattenuate(opposed: Figure, virtue: number, vice: number): Figure {
   if (opposed.value === null) return empty(opposed.why ?? '');
-  const ceiling = Math.sqrt(virtue * vice);
   if (!(virtue > 0 && vice > 0)) return empty('a pole is not reliable with itself (split-half cosine at or below 0)');
+  const ceiling = Math.sqrt(virtue * vice);
+  if (Math.abs(opposed.value) > ceiling)
+    return empty('the prototypes are too noisy to correct: the cosine exceeds their reliability');
   const scaled = (v: number) => Math.max(-1, Math.min(1, v / ceiling));
   return {
-    value: scaled(opposed.value),
+    value: opposed.value / ceiling,
     ...(opposed.ci95 && { ci95: [scaled(opposed.ci95[0]), scaled(opposed.ci95[1])] as [number, number] }),
   };
 }
@@ -140,14 +143,3 @@ function missingPoles(matrix: (number | null)[][], f: number): string {
 }
 
 const pole = (prototypes: Float32Array, k: number, d: number) => prototypes.subarray(k * d, (k + 1) * d);
-
-/** Mean of the finite values; NaN if there are none. */
-function meanOf(values: ArrayLike<number>): number {
-  let [sum, count] = [0, 0];
-  for (let i = 0; i < values.length; i++)
-    if (Number.isFinite(values[i])) {
-      sum += values[i];
-      count++;
-    }
-  return count ? sum / count : Number.NaN;
-}

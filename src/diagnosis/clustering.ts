@@ -1,11 +1,11 @@
 import type { MatMul } from '../graph/matmul.js';
 import { FOUNDATIONS } from '../moral/foundation.js';
 import { Random } from '../random.js';
-import { hdbscan } from '../statistics/hdbscan.js';
+import { hdbscan, NOISE } from '../statistics/hdbscan.js';
 import { kMeans } from '../statistics/kmeans.js';
 import { principalComponents } from '../statistics/pca.js';
 import type { States } from './states.js';
-import { type Clustering, clusterParameters } from './structural.js';
+import { type Clustering, clusterParameters, FEWEST_CLUSTERED } from './structural.js';
 
 const VARIANCE = 0.95;
 const RESTARTS = 4;
@@ -15,18 +15,27 @@ const CLASSES = [FOUNDATIONS.length, 3, 3 * FOUNDATIONS.length];
 export interface ClusteredStates extends Clustering {
   /** The states on their principal components, [n, components]. */
   projections: States;
-  /** Share of the variance on the first component. */
-  firstComponent: number;
+  /** Share of the variance on the first component; null where nothing varies or nothing was clustered. */
+  firstComponent: number | null;
 }
 
 /** PCA to 95% of the variance, then HDBSCAN, and k-means for each kind of human class (PAPER.md section 3.3). Looks at no judgment. */
 export async function clusterStates(states: States, seed: number, matmul: MatMul): Promise<ClusteredStates> {
   const { n, d, data } = states;
+  if (n < FEWEST_CLUSTERED) {
+    const unclustered = new Int32Array(n).fill(NOISE);
+    return {
+      projections: { n, d: 0, data: new Float32Array() },
+      firstComponent: null,
+      hdbscan: unclustered,
+      kmeans: CLASSES.map(() => unclustered),
+    };
+  }
   const { projections, count, variances, total } = await principalComponents(data, n, d, VARIANCE, matmul);
   const projected = { n, d: count, data: projections };
   return {
     projections: projected,
-    firstComponent: total > 0 ? variances[0] / total : 0,
+    firstComponent: total > 0 ? variances[0] / total : null,
     hdbscan: clusterProjections(projected),
     kmeans: CLASSES.map((k) => kMeans(projections, n, count, k, new Random(seed, 'k-means', k), { restarts: RESTARTS }).labels),
   };

@@ -55,16 +55,19 @@ export function withoutBootstrap(design: Design): Design {
 }
 
 /**
- * What analysis 4 and the probe are to read from the states: the ten slots of the moral vector (0 where a foundation is not tagged), then the
- * signed judgment; [texts, 11].
+ * What analysis 4 and the probe are to read from the states: the moral vector, mean over the text's annotations (0 where one does not tag the
+ * foundation), then the signed judgment; [texts, 11].
  */
-function targets(texts: JudgedTexts, { signed, m }: Draw): Float32Array {
+function targets(texts: JudgedTexts, { signed }: Draw): Float32Array {
   const n = texts.length;
+  const sums = new Float32Array(POLES.length * n);
+  texts.weights({ signed }, sums);
   const valence = texts.valence(signed);
   const width = POLES.length + 1;
   const y = new Float32Array(n * width);
   for (let i = 0; i < n; i++) {
-    for (let k = 0; k < POLES.length; k++) y[i * width + k] = Number.isNaN(m[k * n + i]) ? 0 : m[k * n + i];
+    const annotations = texts.annotationsOf(i);
+    for (let k = 0; k < POLES.length; k++) y[i * width + k] = sums[k * n + i] / annotations;
     y[i * width + POLES.length] = valence[i];
   }
   return y;

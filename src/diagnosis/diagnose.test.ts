@@ -93,7 +93,7 @@ describe('planted signal', () => {
   test('what is said beside the analyses', () => {
     expect(at(1).sink).toMatchObject({ ratio: 5, firstComponent: expect.any(Number) });
     expect(at(1).sink.lengthShare).toBeLessThan(0.1);
-    expect(at(1).sink.firstComponent).toBeGreaterThan(at(2).sink.firstComponent);
+    expect(at(1).sink.firstComponent!).toBeGreaterThan(at(2).sink.firstComponent!);
     // A constant of 1,000 beside unit noise: raw states all point one way.
     expect(at(2).anisotropy.raw).toBeGreaterThan(0.999);
     expect(Math.abs(at(2).anisotropy.centred!)).toBeLessThan(0.05);
@@ -230,7 +230,7 @@ describe('what is refused', () => {
     await writeActivations(out, { corpus, seed: 4, layers: [{ valence: 1 }], poolings: ['content'] });
     expect(await failure(run({ activations: out, pools: ['last', 'mean'] }))).toMatchObject({
       code: 'misuse',
-      message: expect.stringContaining('holds content, not last, mean'),
+      message: expect.stringContaining('holds no last and no mean states, only content'),
     });
     expect(await failure(run({ permutations: 50 }))).toMatchObject({
       code: 'misuse',

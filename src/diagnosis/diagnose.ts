@@ -130,7 +130,8 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
 
 const FEWEST_TEXTS = 50;
 
-function requireSameCorpus(directory: ActivationDirectory, corpus: Corpus): void {
+/** Throws `misuse` when the states are not of this corpus's texts. */
+export function requireSameCorpus(directory: ActivationDirectory, corpus: Corpus): void {
   const captured = directory.details.corpus;
   if (captured?.sha256 !== corpus.sha256)
     throw new MoralscopeError(
@@ -140,14 +141,17 @@ function requireSameCorpus(directory: ActivationDirectory, corpus: Corpus): void
     );
 }
 
-function poolingsOf(directory: ActivationDirectory, wanted: readonly Pooling[] = POOLINGS): Pooling[] {
-  const poolings = POOLINGS.filter((pooling) => wanted.includes(pooling) && directory.poolings.includes(pooling));
-  if (poolings.length > 0) return poolings;
-  throw new MoralscopeError(
-    'misuse',
-    `${directory.path} holds ${directory.poolings.join(', ')}, not ${wanted.join(', ')}.`,
-    'Capture with --pool last,content,mean.',
-  );
+/** The poolings to diagnose: those wanted, or all that were captured. Throws `misuse` for one that was not. */
+export function poolingsOf(directory: ActivationDirectory, wanted?: readonly Pooling[]): Pooling[] {
+  const captured = POOLINGS.filter((pooling) => directory.poolings.includes(pooling));
+  const missing = (wanted ?? []).filter((pooling) => !captured.includes(pooling));
+  if (missing.length > 0 || captured.length === 0)
+    throw new MoralscopeError(
+      'misuse',
+      `${directory.path} holds no ${missing.length > 0 ? missing.join(' and no ') : 'pooled'} states, only ${directory.poolings.join(', ')}.`,
+      'Choose among these, or capture with --pool last,content,mean.',
+    );
+  return wanted ? captured.filter((pooling) => wanted.includes(pooling)) : captured;
 }
 
 /** Where each analysis is better: opposed cosines below, everything else above. */

@@ -2,7 +2,7 @@ import type { MatMul } from '../graph/matmul.js';
 import { POLES } from '../moral/foundation.js';
 import { Random } from '../random.js';
 import { auc, spearman } from '../statistics/ranks.js';
-import { bootstrapCounts } from '../statistics/resampling.js';
+import { bootstrapCounts, meanOfFinite } from '../statistics/resampling.js';
 import { determination, RidgePath } from '../statistics/ridge.js';
 import type { Design } from './design.js';
 import { type DrawnStatistic, figure } from './figure.js';
@@ -181,9 +181,9 @@ async function heldOut(
     const r2 = determination(validationY, predicted, columns);
     best.forEach((kept, b) => {
       const from = b * WIDTH;
-      const dimensions = mean(r2.subarray(from, from + K));
+      const dimensions = meanOfFinite(r2.subarray(from, from + K));
       if (dimensions > kept.validationR2) {
-        Object.assign(kept, { lambda, validationR2: dimensions, trainingR2: mean(trainingR2.subarray(from, from + K)) });
+        Object.assign(kept, { lambda, validationR2: dimensions, trainingR2: meanOfFinite(trainingR2.subarray(from, from + K)) });
         copyColumns(coefficients, chosen, columns, from, K);
       }
       if (r2[from + K] > bestJudgment[b]) {
@@ -211,15 +211,10 @@ function probeStatistics(truth: Float32Array, predicted: Float32Array, weights?:
 
 /** The values and, last, the mean of those that are finite. */
 function withMean(values: Float64Array): Float64Array {
-  return Float64Array.of(...values, mean(values));
+  return Float64Array.of(...values, meanOfFinite(values));
 }
 
 const finite = (value: number) => (Number.isFinite(value) ? value : null);
-
-function mean(values: Float64Array): number {
-  const finite = values.filter(Number.isFinite);
-  return finite.length ? finite.reduce((a, b) => a + b) / finite.length : Number.NaN;
-}
 
 function rowsOf(y: Float32Array, positions: Int32Array): Float32Array {
   return select({ n: y.length / WIDTH, d: WIDTH, data: y }, positions).data;

@@ -32,7 +32,7 @@ export function figure(statistic: DrawnStatistic, index: number, { better, bound
     ...(nullOf && {
       null: nullOf,
       p: permutationP(value, drawn, better),
-      ...(Number.isFinite(shown) && { detectable: Math.max(bounds[0], Math.min(bounds[1], shown)) }),
+      ...(shown > bounds[0] && shown < bounds[1] && { detectable: shown }),
     }),
   };
 }

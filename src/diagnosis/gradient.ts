@@ -1,5 +1,6 @@
 import { POLES } from '../moral/foundation.js';
 import { spearman } from '../statistics/ranks.js';
+import { meanOfFinite } from '../statistics/resampling.js';
 import { type DrawnStatistic, figure } from './figure.js';
 import type { PrototypeDraw } from './prototypes.js';
 import type { Gradient } from './schema.js';
@@ -43,7 +44,7 @@ export function poleScores({ weights, products, textSquares, squares, draw, memb
     if (times === 0 || !(judged > 0 || m[opposed + i] === 0)) continue;
     const [a, product, square] = [weights[own + i], products[own + i], textSquares[i]];
     const left = squares[k] - 2 * a * product + a * a * square;
-    const scale = left > 1e-9 * squares[k] ? Math.sqrt(left * square) : 0;
+    const scale = left > 1e-5 * squares[k] ? Math.sqrt(left * square) : 0;
     if (scale === 0) continue;
     found.text[items] = i;
     found.m[items] = judged;
@@ -62,8 +63,8 @@ export function poleCorrelations(drawn: PrototypeDraw): Float64Array {
     const above = ownTexts(scores);
     found[K + k] = correlation(above, drawn.draw.counts !== undefined);
   }
-  found[DETECTION_MEAN] = mean(found.subarray(0, K));
-  found[GRADIENT_MEAN] = mean(found.subarray(K, 2 * K));
+  found[DETECTION_MEAN] = meanOfFinite(found.subarray(0, K));
+  found[GRADIENT_MEAN] = meanOfFinite(found.subarray(K, 2 * K));
   return found;
 }
 
@@ -117,9 +118,4 @@ function ownTexts({ text, m, cosine, counts }: PoleScores): PoleScores {
 
 function first({ text, m, cosine, counts }: PoleScores, n: number): PoleScores {
   return { text: text.subarray(0, n), m: m.subarray(0, n), cosine: cosine.subarray(0, n), counts: counts.subarray(0, n) };
-}
-
-function mean(values: Float64Array): number {
-  const finite = values.filter(Number.isFinite);
-  return finite.length ? finite.reduce((a, b) => a + b) / finite.length : Number.NaN;
 }

@@ -81,3 +81,18 @@ describe('JudgedTexts', () => {
     expect([...texts.ofOneFoundation()]).toEqual([0, 1, 4, 5]);
   });
 });
+
+test('judgments that cancel are neutral, and every annotation counts once whatever its tags', () => {
+  const levels = corpusOf([
+    [0, 0, 0, 0],
+    [0, 1, 0, 0.125],
+    [0, 2, 0, -0.125],
+    [1, 3, 0, 0.5],
+    [1, 3, 1, 0.5],
+    [1, 3, 2, 0.5],
+    [1, 4, 0, -1],
+  ]);
+  const texts = JudgedTexts.of(levels);
+  expect([...texts.valence()]).toEqual([0, -0.25]);
+  expect([texts.annotationsOf(0), texts.annotationsOf(1)]).toEqual([3, 2]);
+});

@@ -163,14 +163,26 @@ export class JudgedTexts {
     }
   }
 
-  /** Mean signed judgment of each text over its annotations, in [-1, 1]. */
+  /** Mean signed judgment of each text over its annotations, in [-1, 1]; eighths add up exactly, so that what cancels is 0. */
   valence(signed: Signed = this.signed): Float32Array {
     const valence = new Float32Array(this.length);
     for (let text = 0; text < this.length; text++) {
-      const [from, to] = [this.start[text], this.start[text + 1]];
-      for (let r = from; r < to; r++) valence[text] += signed[r] / (to - from);
+      let sum = 0;
+      for (let r = this.start[text]; r < this.start[text + 1]; r++) if (this.beginsAnnotation(text, r)) sum += signed[r];
+      valence[text] = sum / this.annotationsOf(text);
     }
     return valence;
+  }
+
+  /** Number of annotations of a text. */
+  annotationsOf(text: number): number {
+    let annotations = 0;
+    for (let r = this.start[text]; r < this.start[text + 1]; r++) if (this.beginsAnnotation(text, r)) annotations++;
+    return annotations;
+  }
+
+  private beginsAnnotation(text: number, row: number): boolean {
+    return row === this.start[text] || this.annotation[row] !== this.annotation[row - 1];
   }
 
   /** Judgments of each annotation of a text (one value an annotation), for the noise ceiling. */

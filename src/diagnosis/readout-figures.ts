@@ -61,14 +61,14 @@ function recalibrated(logProbs: Float32Array, width: number, labels: Int8Array, 
     };
   };
   const [train, validation] = [part(design.split.train), part(design.split.validation)];
-  if (new Set(train.labels).size < 2 || validation.labels.length === 0)
-    return empty('the training texts lack a virtue or a vice');
+  if (new Set(train.labels).size < 2) return empty('the training texts lack a virtue or a vice');
+  if (validation.labels.length === 0) return empty('the validation texts are all neutral');
   const fit = chooseLogistic(train, validation, width);
   const test = select({ n: labels.length, d: width, data: logProbs }, design.split.test);
   return testAuc(fit.score(test.data), labels, design);
 }
 
-/** AUC on the test texts with its bootstrap interval and, for the null, the test texts' judgments permuted. */
+/** AUC on the test texts with its bootstrap interval and, for the null, all texts' judgments permuted. */
 function testAuc(scores: Float64Array, labels: Int8Array, { split, draws, counts, texts }: Design): Figure {
   const measure = (all: Int8Array, weights?: Uint16Array) =>
     Float64Array.of(

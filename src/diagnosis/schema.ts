@@ -95,8 +95,8 @@ export const LayerDiagnosis = z.object({
     ratio: z.number().nullable(),
     /** Share of the pooled states' variance that 1 / length explains. */
     lengthShare: z.number(),
-    /** Share of the variance on the first principal component. */
-    firstComponent: z.number(),
+    /** Share of the variance on the first principal component, of the texts of one foundation (those of analysis 3). */
+    firstComponent: z.number().nullable(),
   }),
   /** Mean cosine of random pairs of texts before and after centring; null where all states are alike. */
   anisotropy: z.object({ raw: z.number().nullable(), centred: z.number().nullable() }),
@@ -112,7 +112,10 @@ export type LayerDiagnosis = z.infer<typeof LayerDiagnosis>;
 export const Best = z.object({
   layer: z.number().nullable(),
   figure: Figure,
-  /** p of the best layer's statistic against the maximum over all layers (and poles) of each permutation, all texts. */
+  /**
+   * p of the most extreme statistic over all layers and poles, each in standard deviations of its own null, against the most extreme of every
+   * permutation (max-T). It need not be this layer's. All texts; analysis 4: its test texts.
+   */
   pMaximum: z.number().optional(),
 });
 export type Best = z.infer<typeof Best>;

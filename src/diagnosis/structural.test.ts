@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';
 import { adjustedMutualInformation, adjustedRandIndex, Partition } from '../statistics/partition.js';
+import { clusterStates } from './clustering.js';
 import { drawAll } from './draws.js';
 import { JudgedTexts } from './judged-texts.js';
 import { randomCorpus } from './planted.test.support.js';
@@ -97,4 +99,28 @@ test('where every text is noise, the figures say so and k-means goes on', () => 
   expect(found.ariWithoutNoise.polarity.value).toBeNull();
   expect(found.kmeansAmi.polarity).toMatchObject({ value: expect.any(Number), p: expect.any(Number) });
   expect(found.kmeansAmi.polarity.why).toBeUndefined();
+});
+
+test('where all texts are of one class there is no agreement to speak of', () => {
+  const alike = { observed: [classes.observed[0], new Partition(new Int32Array(300)), classes.observed[2]], permuted: [] };
+  const found = agreement({ ...clustering, hdbscan: new Int32Array(300).fill(-1) }, alike);
+  const { ari, kmeansAmi } = structural(found, clustering, 3, clusterParameters(300));
+  expect([ari.polarity.value, kmeansAmi.polarity.value]).toEqual([null, null]);
+  expect(ari.polarity.why).toContain('one polarity');
+  expect(ari.foundation.value).toBe(0);
+});
+
+test('a handful of texts of one foundation is not clustered, and says so', async () => {
+  const matmul = await MatMul.open(1);
+  for (const n of [0, 1, 7, 14]) {
+    const few = await clusterStates({ n, d: 4, data: Float32Array.from({ length: 4 * n }, (_, i) => i % 5) }, 0, matmul);
+    const found = structural(
+      agreement(few, humanClasses(texts.subset(Int32Array.from({ length: n }, (_, i) => i)), { ...draws, permuted: [] }, 1)),
+      few,
+      0,
+      clusterParameters(n),
+    );
+    expect(found.ari.polarity).toEqual({ value: null, why: `only ${n} texts carry one foundation alone` });
+  }
+  await matmul.close();
 });

@@ -1,7 +1,7 @@
 import { Random } from '../random.js';
 import { adjustedMutualInformation, adjustedRandIndex, expectedMutualInformation, Partition } from '../statistics/partition.js';
 import type { Draws } from './draws.js';
-import { type DrawnStatistic, figure } from './figure.js';
+import { type DrawnStatistic, empty, figure } from './figure.js';
 import type { JudgedTexts, Signed } from './judged-texts.js';
 import type { Structural } from './schema.js';
 
@@ -46,6 +46,9 @@ export function humanClasses(texts: JudgedTexts, draws: Draws, seed: number): Hu
   };
 }
 
+/** Fewer texts than the 15 combinations are not clustered. */
+export const FEWEST_CLUSTERED = 15;
+
 /** What was clustered without looking at any judgment: HDBSCAN's labels (-1: noise) and k-means labels for 5, 3 and 15 classes. */
 export interface Clustering {
   hdbscan: Int32Array;
@@ -69,6 +72,11 @@ export function agreement({ hdbscan, kmeans }: Clustering, classes: HumanClasses
     human.forEach((all, l) => {
       const own = positions ? new Partition(among(all.classOf)) : all;
       const dropped = new Partition(clustered.map((i) => own.classOf[i]));
+      if (own.classes < 2) {
+        // sklearn's convention would call two partitions of one class each a perfect agreement.
+        for (let measure = 0; measure < MEASURES.length; measure++) values[measure * LABELS.length + l] = Number.NaN;
+        return;
+      }
       values[l] = adjustedRandIndex(noiseAsClass, own);
       values[3 + l] = withoutNoise.classes > 0 ? adjustedRandIndex(withoutNoise, dropped) : Number.NaN;
       values[6 + l] = adjustedMutualInformation(noiseAsClass, own, expectedOf[l][0]);
@@ -88,19 +96,23 @@ export function structural(
 ): Structural {
   const clusters = new Set(hdbscan).size - (hdbscan.includes(-1) ? 1 : 0);
   const noise = hdbscan.filter((label) => label === -1).length / hdbscan.length;
+  const n = hdbscan.length;
+  const tooFew = n < FEWEST_CLUSTERED ? `only ${n} texts carry one foundation alone` : undefined;
   const allNoise = clusters === 0 ? { why: 'HDBSCAN found no cluster: every text is noise' } : {};
   const byLabels = (measure: (typeof MEASURES)[number]) =>
     Object.fromEntries(
       LABELS.map((label, l) => [
         label,
-        {
-          ...figure(statistic, MEASURES.indexOf(measure) * LABELS.length + l, {
-            better: 'greater',
-            bounds: [-1, 1],
-            whyEmpty: 'every text is noise',
-          }),
-          ...(measure !== 'kmeansAmi' && allNoise),
-        },
+        tooFew !== undefined
+          ? empty(tooFew)
+          : {
+              ...figure(statistic, MEASURES.indexOf(measure) * LABELS.length + l, {
+                better: 'greater',
+                bounds: [-1, 1],
+                whyEmpty: `every text is noise, or all are of one ${label === 'both' ? 'class' : label}`,
+              }),
+              ...(measure !== 'kmeansAmi' && allNoise),
+            },
       ]),
     ) as Structural['ari'];
   return {
@@ -108,7 +120,7 @@ export function structural(
     ariWithoutNoise: byLabels('ariWithoutNoise'),
     ami: byLabels('ami'),
     kmeansAmi: byLabels('kmeansAmi'),
-    noise: { value: noise },
+    noise: tooFew === undefined ? { value: noise } : empty(tooFew),
     clusters,
     components,
     ...parameters,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MatMul } from '../graph/matmul.js';
 import type { Corpus } from '../moral/corpus.js';
+import { Random } from '../random.js';
 import { designOf } from './design.js';
 import { JudgedTexts } from './judged-texts.js';
 import { randomCorpus } from './planted.test.support.js';
@@ -77,6 +78,26 @@ describe('what repeated annotation allows', () => {
   test('equal annotations allow everything, quarrels nothing', () => {
     expect(ceiling(Array.from({ length: 60 }, (_, i) => Array(3).fill(i % 2 ? 1 : -0.5))).value).toBeCloseTo(1, 9);
     expect(ceiling(Array.from({ length: 60 }, (_, i) => (i % 2 ? [1, 0.25] : [0.125, 1]))).value).toBe(0);
+  });
+
+  test('annotators who agree on nothing but the sign leave next to nothing, tags included', () => {
+    const random = new Random(4);
+    const tags = Array.from({ length: 6000 }, () => random.below(5));
+    const texts = JudgedTexts.of({
+      name: 'noise',
+      authored: false,
+      sha256: '',
+      texts: Array.from({ length: 3000 }, (_, i) => `text ${i}`),
+      rows: {
+        length: 6000,
+        text: Int32Array.from(tags, (_, i) => i >> 1),
+        annotation: Int32Array.from(tags.keys()),
+        foundation: Uint8Array.from(tags),
+        signed: new Float32Array(6000).fill(0.5),
+      },
+    });
+    const { value } = annotationCeiling(texts, designOf(texts, { seed: 1, permutations: 0, bootstraps: 0 }).targets[0]);
+    expect(value).toBeLessThan(0.1);
   });
 
   test('it says why there is none', () => {

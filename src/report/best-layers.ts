@@ -15,8 +15,9 @@ export function bestLayers(diagnosis: Diagnosis): Markup {
   const poolings = poolingsOf(diagnosis);
   if (poolings.length === 0) return html`<p class="none">Empty: no layer was diagnosed.</p>`;
   return html`<h3>The same by pooling</h3>
-<p class="how">Each at its best layer, which was chosen on one half of the texts and measured on the other. The p of the maximum compares it, over all
-texts, with the best layer of every permutation, and so pays for having looked at all layers.</p>
+<p class="how">Each at its best layer, which was chosen on one half of the texts and measured on the other (dimensional: chosen on validation texts, measured
+on test texts). The p of the maximum asks whether anything at all is there: the most extreme of all layers and poles, each in standard deviations of its
+own null, against the most extreme of every permutation. It need not be the layer shown.</p>
 ${scrollingTable(
   'Best layers by pooling',
   html`<th scope="col">analysis</th>${poolings.map(([pooling]) => html`<th scope="col">${POOLING_NAMES[pooling]}</th>`)}`,

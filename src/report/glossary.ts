@@ -8,15 +8,15 @@ const TERMS: [string, string][] = [
   ],
   [
     'Null, chance, grey band',
-    'The same measurement after the judgments were shuffled among the texts of a foundation, many times. The band holds the central 95% of what came out. A value inside it is what you get when the model knows nothing of the judgments.',
+    'The same measurement after the judgments were shuffled among the texts of a foundation, many times. The band holds the central 95% of what came out. A value inside it is what a model gives that knows nothing of the judgments. Since p looks to one side only, a value with p between .025 and .05 lies just inside the better end of the band.',
   ],
   [
     '95% interval',
-    'How far the value would move with another sample of texts of the same kind (bootstrap over texts). It says how sure the value is, not whether it differs from chance: for that look at the null.',
+    'How far the value would move with another sample of texts of the same kind (bootstrap over texts). It says how sure the value is, not whether it differs from chance: for that look at the null. For clusters it is the range over clusterings of random four fifths of the texts, which is narrower.',
   ],
   [
     'p',
-    'The share of shuffles that did at least as well as the real judgments. The smallest possible p is one over the number of shuffles plus one.',
+    'The share of shuffles that did at least as well as the real judgments (one-sided). The smallest possible p is one over the number of shuffles plus one.',
   ],
   [
     'Detectable',
@@ -24,7 +24,7 @@ const TERMS: [string, string][] = [
   ],
   [
     'Told apart, not told from chance',
-    'The first: better than the null. The second: the value lies where chance lies. That is not proof of indifference: absence of evidence is not evidence of absence. Look at the detectable value before you conclude that a model is indifferent.',
+    'The first: better than the null. The second: the value lies where chance lies. That is not proof of indifference: absence of evidence is not evidence of absence. Look at the detectable value before you conclude that a model is indifferent; where none is given, no value would have been enough.',
   ],
   ['Empty', 'There was nothing to compute, for instance because a pole has no texts. The reason stands beside it.'],
   [
@@ -49,11 +49,11 @@ const TERMS: [string, string][] = [
   ],
   [
     'Sink, length regressed out',
-    'The first token of most decoders has a huge, nearly constant state. In a mean over all tokens it turns into a measure of the text’s length. The dashed lines show each figure after everything that 1 / length explains was taken out of the states.',
+    'The first token of most decoders has a huge, nearly constant state. In a mean over all tokens it turns into a measure of the text’s length. The dashed lines show each figure after everything that length and 1 / length explain was taken out of the states.',
   ],
   [
     'Best layer',
-    'Chosen on one half of the texts and measured on the other, so that the choice does not flatter. The p of the maximum compares it with the best layer of every shuffle.',
+    'Chosen on one half of the texts and measured on the other (dimensional: validation and test texts), so that the choice does not flatter. The p of the maximum sets the most extreme of all layers and poles against the most extreme of every shuffle.',
   ],
   [
     'Says, knows',

@@ -25,7 +25,7 @@ export function gradientSection(diagnosis: Diagnosis): Section {
   return {
     id: 'gradient',
     name: 'Gradient',
-    title: 'Gradient: do states follow how strong the judgment is?',
+    title: 'Gradient: do states follow the judgment, and its strength?',
     body: html`<p class="how">Each text’s cosine with its pole’s prototype (the text itself left out) is ranked against the judgment of it.
 <b>Higher is better.</b> <em>Detection</em> counts the foundation’s neutral texts as zeros: are harms closer to “harm” than neutral texts?
 <em>Gradient</em> looks at texts of the pole alone, and is harder: is a worse harm closer? The null permutes the signed judgments among the texts of a foundation.</p>

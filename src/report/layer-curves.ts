@@ -200,7 +200,7 @@ export function curveLegend(panels: Pick<LayerPanel, 'curves' | 'best'>[]): Mark
     ...(panels[0]?.curves.map((c, i) => line(c.style, i)) ?? []),
     main.some((f) => f.ci95) && html`<li>${bandSwatch('var(--interval)')} its 95% interval</li>`,
     main.some((f) => f.null) && html`<li>${bandSwatch('var(--null)')} chance: central 95% of the null</li>`,
-    panels.some((p) => p.best) && html`<li>${DIAMOND} best layer, chosen on one half of the texts, measured on the other</li>`,
+    panels.some((p) => p.best) && html`<li>${DIAMOND} best layer, chosen on other texts than it is measured on</li>`,
   ];
   return html`<ul class="legend">${items}</ul>`;
 }

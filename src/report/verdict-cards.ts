@@ -13,7 +13,7 @@ const ABOUT: Record<Verdict['analysis'], { title: string; question: string; stat
   },
   gradient: {
     title: 'Gradient',
-    question: 'Do states follow how strong the judgment is?',
+    question: 'Are texts of a pole closer to its prototype than neutral ones?',
     statistic: 'rank correlation with judgment; higher is better',
     reference: 0,
   },

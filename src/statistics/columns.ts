@@ -23,7 +23,7 @@ export class Columns {
     }
     for (let j = 0; j < d; j++) {
       const value = Math.sqrt(deviation[j] / n);
-      deviation[j] = value > 1e-10 * Math.abs(mean[j]) ? value : 0;
+      deviation[j] = value > 1e-6 * Math.abs(mean[j]) ? value : 0;
     }
     return new Columns(d, mean, deviation);
   }

@@ -111,6 +111,18 @@ export function mean(values: Values): number {
   return sum / values.length;
 }
 
+/** Arithmetic mean of the values that are finite; NaN where none is. */
+export function meanOfFinite(values: Values): number {
+  let sum = 0;
+  let count = 0;
+  for (let i = 0; i < values.length; i++)
+    if (Number.isFinite(values[i])) {
+      sum += values[i];
+      count++;
+    }
+  return count > 0 ? sum / count : Number.NaN;
+}
+
 /** Standard deviation with n - 1; NaN of fewer than two values. */
 export function standardDeviation(values: Values): number {
   const centre = mean(values);
