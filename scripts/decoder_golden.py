@@ -1,13 +1,14 @@
-"""Block outputs of SmolLM2-135M-Instruct (Q4_1 GGUF) in double precision -> fixtures/smollm2-states.golden.safetensors
+"""Block outputs of a GGUF model in double precision -> fixtures/{smollm2,gemma3}-states.golden.safetensors
 
-    python scripts/decoder_golden.py SmolLM2-135M-Instruct.Q4_1.gguf
+    python scripts/decoder_golden.py smollm2 SmolLM2-135M-Instruct.Q4_1.gguf
+    python scripts/decoder_golden.py gemma3 gemma-3-270m-q4_k_m.gguf
 
 Made with torch 2.13.0, transformers 5.23.0, gguf 0.19.0, accelerate 1.15.0, safetensors 0.8.0, numpy 2.4.6.
 
 Every real token but the first of each text, in every layer: its state less the layer's mean, times PROJECTIONS sign vectors.
 If e is the error of a state, the mean of (sign . e)^2 over sign vectors is |e|^2. A sign is a bit of a hash, so that a test can
 compute the same vectors. Also: the layer means (over the tokens that are no
-sinks: norm at most 3 x the median), two whole tokens through all layers, and the log-odds of
+sinks: norm at most 3 x the median), whole tokens through all layers, and the log-odds of
 antonyms after each text's last token. Prints how far transformers' own float32 is from this.
 """
 import json
@@ -19,9 +20,11 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
-import exact_llama
+import exact_decoder
 
 PROJECTIONS = 6
+# Texts and whole tokens kept of each model.
+KEPT = {"smollm2": (100, 2), "gemma3": (30, 1)}
 PAIRS = [("right", "wrong"), ("good", "bad"), ("acceptable", "unacceptable"), ("correct", "incorrect"), ("moral", "immoral"), ("ethical", "unethical")]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -34,20 +37,21 @@ def signs(width):
     return np.where(h >> np.uint64(31), 1.0, -1.0).reshape(PROJECTIONS, width)
 
 
-def main(path):
+def main(name, path):
+    sentences, whole_tokens = KEPT[name]
     folder, file = os.path.split(os.path.abspath(path))
-    load = lambda dtype: transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype, attn_implementation="sdpa").eval()
+    load = lambda dtype: transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype, attn_implementation="eager").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
     with open(os.path.join(HERE, "decoder_sentences.txt")) as lines:
-        texts = [tokenizer(line.rstrip("\n"), add_special_tokens=False).input_ids for line in lines]
+        texts = [tokenizer(line.rstrip("\n")).input_ids for line in lines.readlines()[:sentences]]
     lengths = torch.tensor([len(t) for t in texts])
     ids = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)
     for row, text in enumerate(texts):
         ids[row, : len(text)] = torch.tensor(text)
 
     model = load(torch.float32)
-    single, single_logits = exact_llama.states(model, ids, lengths)
-    exact, logits = exact_llama.states(model.double(), ids, lengths)
+    single, single_logits = exact_decoder.states(model, ids, lengths)
+    exact, logits = exact_decoder.exact_states(model, ids, lengths)
     exact, single = exact["resid_post"], single["resid_post"].astype(np.float64)
 
     position = np.arange(ids.shape[1])[None]
@@ -57,8 +61,14 @@ def main(path):
     usual = norms <= 3 * np.median(norms, axis=1, keepdims=True)
     mean = np.stack([layer[u].mean(0) for layer, u in zip(exact, usual)]).astype(np.float32)
     centred = exact - mean[:, None]
-    error = (np.linalg.norm(single - exact, axis=-1) / np.linalg.norm(centred, axis=-1))[usual]
+    error_of = np.linalg.norm(single - exact, axis=-1) / np.linalg.norm(centred, axis=-1)
+    error = error_of[usual]
     print(f"{len(texts)} texts, {kept.sum()} tokens kept, {(~usual).sum()} of {usual.size} states are sinks; transformers float32: median {np.median(error):.2e}, worst {error.max():.2e}")
+
+    for layer, (u, states, middle) in enumerate(zip(usual, exact, mean)):
+        channels = np.abs(states[u]).max(0)
+        centre = np.linalg.norm(states[u] - middle, axis=-1)
+        print(f"layer {layer}: largest element {channels.max():.0f} in channel {channels.argmax()}, |mean| {np.linalg.norm(middle):.0f}, centred norm {np.median(centre):.1f}, float32 median {np.median(error_of[layer][u]):.1e}, worst {error_of[layer][u].max():.1e}, sinks {(~u).sum()}")
 
     pairs = [[tokenizer(f" {w}", add_special_tokens=False).input_ids for w in pair] for pair in PAIRS]
     pairs = np.array([[a[0], b[0]] for a, b in pairs if len(a) == len(b) == 1], dtype=np.int32)
@@ -67,7 +77,7 @@ def main(path):
 
     starts = np.concatenate([[0], np.cumsum(lengths.numpy() - 1)])
     order = np.argsort(lengths.numpy(), kind="stable")
-    whole = np.array([starts[order[len(order) // 2] + 1] - 1, starts[order[-1] + 1] - 1])
+    whole = np.array([starts[order[-1] + 1] - 1, starts[order[len(order) // 2] + 1] - 1][:whole_tokens][::-1])
     save_file(
         {
             "ids": np.concatenate(texts).astype(np.int32),
@@ -79,9 +89,9 @@ def main(path):
             "pairs": pairs,
             "log_odds": np.ascontiguousarray(odds(logits).astype(np.float32)),
         },
-        os.path.join(HERE, "../fixtures/smollm2-states.golden.safetensors"),
+        os.path.join(HERE, f"../fixtures/{name}-states.golden.safetensors"),
         metadata={"torch": torch.__version__, "transformers": transformers.__version__, "model": file, "float32_error": json.dumps({"median": float(np.median(error)), "worst": float(error.max())})},
     )
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
