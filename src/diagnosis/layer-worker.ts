@@ -33,15 +33,19 @@ serveCrew<WorkerData, Task, TaskResult>(async ({ activations, corpus, counts }, 
   const lengths = Int32Array.from(ids, (id) => tokens[id]);
   const work = async (task: Task) => {
     if (task.kind === 'words') return wordFigures(corpus.texts, design, matmul);
-    if (task.kind === 'readout') return diagnoseReadout(await directory.readout(), design, task.words);
+    const nameOf = (i: number) => `text ${ids[i]} (${JSON.stringify(corpus.texts[ids[i]])})`;
+    if (task.kind === 'readout') {
+      const readout = await directory.readout();
+      if (readout) {
+        const logProbs = { n: directory.rows, d: readout.tokenIds.length, data: readout.logProbs };
+        requireFinite(select(logProbs, ids), `${activations}, readout`, nameOf);
+      }
+      return diagnoseReadout(readout, design, task.words);
+    }
     const { layer, pooling } = task;
     const data = await directory.read(layer, pooling);
     const states = select({ n: directory.rows, d: directory.hidden, data }, ids);
-    requireFinite(
-      states,
-      `${activations}, layer ${layer}, pooling ${pooling}`,
-      (i) => `text ${ids[i]} (${JSON.stringify(corpus.texts[ids[i]])})`,
-    );
+    requireFinite(states, `${activations}, layer ${layer}, pooling ${pooling}`, nameOf);
     if (task.kind !== 'layer') return reportBest(task, states, design, corpus.texts, matmul);
     const norms = await directory.norms(layer);
     const ownNorms = Float32Array.from({ length: 2 * ids.length }, (_, i) => norms[2 * ids[i >> 1] + (i & 1)]);

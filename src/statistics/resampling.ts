@@ -20,38 +20,11 @@ function finite(values: Values): Float64Array {
   return Float64Array.from(values).filter((value) => !Number.isNaN(value));
 }
 
-/**
- * One bootstrap sample of `n` texts: how often each was drawn, with `n` draws in all. With `strata` (a class for each text,
- * 0, 1, ...) every class keeps its size.
- */
-export function bootstrapCounts(n: number, random: Random, strata?: ArrayLike<number>): Uint16Array {
+/** One bootstrap sample of `n` texts: how often each was drawn, with `n` draws in all. */
+export function bootstrapCounts(n: number, random: Random): Uint16Array {
   const counts = new Uint16Array(n);
-  if (!strata) {
-    for (let i = 0; i < n; i++) counts[random.below(n)]++;
-    return counts;
-  }
-  for (const members of membersByClass(strata, n)) for (const _ of members) counts[members[random.below(members.length)]]++;
+  for (let i = 0; i < n; i++) counts[random.below(n)]++;
   return counts;
-}
-
-/** A permutation of 0..n-1 that moves items only within their class: item i takes the place of item p[i]. */
-export function permutationWithin(strata: ArrayLike<number>, random: Random): Int32Array {
-  const permutation = new Int32Array(strata.length);
-  for (const members of membersByClass(strata, strata.length)) {
-    const moved = random.shuffle([...members]);
-    for (let i = 0; i < members.length; i++) permutation[members[i]] = moved[i];
-  }
-  return permutation;
-}
-
-function membersByClass(strata: ArrayLike<number>, n: number): Iterable<number[]> {
-  const members = new Map<number, number[]>();
-  for (let i = 0; i < n; i++) {
-    const list = members.get(strata[i]);
-    if (list) list.push(i);
-    else members.set(strata[i], [i]);
-  }
-  return members.values();
 }
 
 /**
