@@ -1,15 +1,18 @@
-"""A tiny random model of each family in which every parameter matters -> fixtures/tiny-<model>/, fixtures/tiny-families.golden.safetensors
+"""A tiny random model of each family in which every parameter matters -> fixtures/tiny-<model>/, fixtures/tiny-<model>.gguf, fixtures/tiny-families.golden.safetensors
 
     python scripts/tiny_families_golden.py
 
 Made with torch 2.13.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, numpy 2.4.6. Texts are padded on the right; the longest exceeds every
-sliding window and the original context of every rope scaling. The goldens are computed in double precision and stored as float32.
+sliding window and the original context of every rope scaling. The goldens are computed in double precision and stored as float32. A GGUF holds the
+same weights as llama.cpp's converter writes them: rows of Llama's query and key interleaved, Gemma's norms with the 1 added, and
+llama3's scaling of the rotary positions as a tensor.
 """
 import json
 import os
 import shutil
 import sys
 
+import gguf
 import numpy as np
 import torch
 import transformers
@@ -42,6 +45,7 @@ MODELS = {
         dict(rope_parameters={"full_attention": LINEAR, "sliding_attention": {"rope_type": "default", "rope_theta": 9.0}}, sliding_window=4, query_pre_attn_scalar=9, layer_types=THREE),
     ),
 }  # fmt: skip
+GGUF = ("llama3-rope", "qwen3", "gemma2")
 
 
 def make(kind, changes):
@@ -73,12 +77,53 @@ def save(model, folder):
         json.dump(json.loads(model.config.to_json_string(use_diff=False)), file, indent=1, sort_keys=True)
 
 
+def write_gguf(path, model):
+    config = model.config
+    arch = {"Llama": "llama", "Qwen3": "qwen3", "Gemma2": "gemma2"}[type(model).__name__.removesuffix("ForCausalLM")]
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if arch == "gemma2":
+        writer.add_sliding_window(config.sliding_window)
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], config.num_hidden_layers)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        array = tensor.numpy()
+        if arch == "llama" and ("q_proj" in name or "k_proj" in name):
+            array = array.reshape(-1, 2, config.head_dim // 2, config.hidden_size).swapaxes(1, 2).reshape(array.shape)
+        if arch == "gemma2" and name.endswith("norm.weight"):
+            array = array + 1
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(array))
+    if config.rope_parameters["rope_type"] == "llama3":
+        plain = config.rope_parameters["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+        with exact_decoder.double():
+            scaled = transformers.modeling_rope_utils.ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")[0].numpy()
+        writer.add_tensor("rope_freqs.weight", (plain / scaled).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 golden = {}
 lengths = torch.tensor(LENGTHS)
 for number, (name, (kind, changes)) in enumerate(MODELS.items()):
     torch.manual_seed(40 + number)
     model = make(kind, changes)
     save(model, os.path.join(FIXTURES, f"tiny-{name}"))
+    if name in GGUF:
+        write_gguf(os.path.join(FIXTURES, f"tiny-{name}.gguf"), model)
     ids = torch.randint(SMALL["vocab_size"], (len(LENGTHS), max(LENGTHS)))
     single, single_logits = exact_decoder.states(model, ids, lengths)
     exact, logits = exact_decoder.exact_states(model, ids, lengths)

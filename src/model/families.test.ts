@@ -114,8 +114,8 @@ afterAll(async () => {
 });
 
 /** The largest error of any site of any block, or of the logits. */
-async function worstError(name: string, wrong: Wrong = (mapping) => mapping): Promise<number> {
-  const checkpoint = await openCheckpoint(fixture(`tiny-${name}`));
+async function worstError(name: string, wrong: Wrong = (mapping) => mapping, suffix = ''): Promise<number> {
+  const checkpoint = await openCheckpoint(fixture(`tiny-${name}${suffix}`));
   const mapping = wrong(mapDecoder(checkpoint));
   const { layers, hidden } = mapping.spec;
   const sites = SITE_POINTS.flatMap((point) => Array.from({ length: layers }, (_, layer) => ({ point, layer })));
@@ -168,5 +168,52 @@ describe.each(Object.keys(families))('%s', (name) => {
   test.each(Object.keys(families[name]))('%s: found out', async (what) => {
     const worst = await worstError(name, families[name][what]);
     expect(worst).toBeGreaterThan(1e-3);
+  });
+});
+
+/** The same weights in GGUF files, and what the two configurations say in other words. */
+const ggufs: Record<string, { same: (spec: DecoderSpec) => DecoderSpec; wrong: Record<string, Wrong> }> = {
+  'llama3-rope': {
+    same: (s) => ({ ...s, ropes: { global: { theta: 50, scaling: { kind: 'divisors' } } } }),
+    wrong: {
+      'scaling left out': unscaled,
+      'rows of query and key as the file has them': (mapping) => ({ ...mapping, interleavedRotary: false }),
+    },
+  },
+  qwen3: {
+    same: (s) => s,
+    wrong: { 'rows of query and key interleaved': (mapping) => ({ ...mapping, interleavedRotary: true }) },
+  },
+  gemma2: {
+    // The files do not hold the scale of the scores: it is known by the size of the model.
+    same: (s) => ({ ...s, attention: { ...s.attention, scale: 16 ** -0.5 } }),
+    wrong: {
+      'scale by the width of a head': attention({ scale: 0.25 }),
+      'norms counted from 1': (mapping) => ({ ...mapping, normOffset: 1 }),
+    },
+  },
+};
+
+describe.each(Object.keys(ggufs))('%s as GGUF', (name) => {
+  const scaleOfTheConfig: Wrong = name === 'gemma2' ? attention({ scale: 1 / 3 }) : (mapping) => mapping;
+
+  test('is understood as its config.json is', async () => {
+    const [gguf, directory] = await Promise.all(['.gguf', ''].map((suffix) => openCheckpoint(fixture(`tiny-${name}${suffix}`))));
+    const [found, expected] = [mapDecoder(gguf), mapDecoder(directory)];
+    const { epsilon, ...norm } = found.spec.norm;
+    expect(epsilon).toBeCloseTo(expected.spec.norm.epsilon, 8);
+    const { epsilon: _, ...expectedNorm } = expected.spec.norm;
+    expect({ ...found.spec, norm }).toEqual({ ...ggufs[name].same(expected.spec), norm: expectedNorm });
+    expect(found.family).toBe(expected.family);
+    await Promise.all([gguf.close(), directory.close()]);
+  });
+
+  test('every site of every block and the logits are those of transformers', async () => {
+    expect(await worstError(name, scaleOfTheConfig, '.gguf')).toBeLessThan(1e-5);
+  });
+
+  test.each(Object.keys(ggufs[name].wrong))('%s: found out', async (what) => {
+    const wrong: Wrong = (mapping) => ggufs[name].wrong[what](scaleOfTheConfig(mapping));
+    expect(await worstError(name, wrong, '.gguf')).toBeGreaterThan(1e-3);
   });
 });
