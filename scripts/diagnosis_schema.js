@@ -2,4 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { diagnosisJsonSchema } from '../dist/diagnosis/schema.js';
 
-writeFileSync(new URL('../schemas/diagnosis.v1.schema.json', import.meta.url), `${JSON.stringify(diagnosisJsonSchema(), null, 1)}\n`);
+writeFileSync(
+  new URL('../schemas/diagnosis.v1.schema.json', import.meta.url),
+  `${JSON.stringify(diagnosisJsonSchema(), null, 1)}\n`,
+);
