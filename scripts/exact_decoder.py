@@ -63,9 +63,10 @@ def states(model, ids, lengths):
         return hook
 
     hooks = []
-    for block in model.model.layers:
+    for block in blocks(model):
         post = hasattr(block, "post_feedforward_layernorm")
-        hooks.append((block.post_attention_layernorm if post else block.self_attn).register_forward_hook(keep("attn_out")))
+        attention = next(getattr(block, name) for name in ("self_attn", "attention", "attn") if hasattr(block, name))
+        hooks.append((block.post_attention_layernorm if post else attention).register_forward_hook(keep("attn_out")))
         hooks.append((block.post_feedforward_layernorm if post else block.mlp).register_forward_hook(keep("mlp_out")))
         hooks.append(block.register_forward_hook(keep("resid_pre")))
         hooks.append(block.register_forward_hook(keep("resid_post")))
@@ -75,3 +76,8 @@ def states(model, ids, lengths):
         hook.remove()
     last = logits[torch.arange(len(lengths)), lengths - 1]
     return {site: torch.stack(layers).numpy() for site, layers in found.items()}, last.numpy()
+
+
+def blocks(model):
+    inner = model.base_model
+    return inner.h if hasattr(inner, "h") else inner.layers

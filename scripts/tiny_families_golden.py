@@ -26,6 +26,9 @@ SMALL = dict(
     vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
     max_position_embeddings=64, rms_norm_eps=1e-2, bos_token_id=0, eos_token_id=1, pad_token_id=None,
 )  # fmt: skip
+# What the GPTs' configurations have of it; GPT-2 has its own names for the rest.
+GPT = ("vocab_size", "bos_token_id", "eos_token_id")
+NEOX = GPT + ("hidden_size", "intermediate_size", "max_position_embeddings")
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 50.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0, "original_max_position_embeddings": 10}
 YARN = {"rope_type": "yarn", "rope_theta": 50.0, "factor": 4.0, "original_max_position_embeddings": 12, "beta_fast": 2.0, "beta_slow": 0.25}
 LINEAR = {"rope_type": "linear", "rope_theta": 50.0, "factor": 3.0}
@@ -44,25 +47,31 @@ MODELS = {
         "Gemma3Text",
         dict(rope_parameters={"full_attention": LINEAR, "sliding_attention": {"rope_type": "default", "rope_theta": 9.0}}, sliding_window=4, query_pre_attn_scalar=9, layer_types=THREE),
     ),
+    "gpt2": ("GPT2", dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=40, layer_norm_epsilon=1e-2)),
+    "gpt-neox": ("GPTNeoX", dict(num_attention_heads=2, num_hidden_layers=2, layer_norm_eps=1e-2, rope_parameters=PLAIN | {"partial_rotary_factor": 0.5}, use_parallel_residual=True)),
+    "gpt-neox-serial": ("GPTNeoX", dict(num_attention_heads=2, num_hidden_layers=1, layer_norm_eps=1e-2, rope_parameters=PLAIN | {"partial_rotary_factor": 1.0}, use_parallel_residual=False)),
 }  # fmt: skip
 GGUF = ("llama3-rope", "qwen3", "gemma2")
 
 
 def make(kind, changes):
-    names = {"Gemma3Text": "Gemma3ForCausalLM"}
-    config = getattr(transformers, f"{kind}Config")(**SMALL | changes)
+    names = {"Gemma3Text": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
+    small = {key: value for key, value in SMALL.items() if key in {"GPT2": GPT, "GPTNeoX": NEOX}.get(kind, SMALL)}
+    config = getattr(transformers, f"{kind}Config")(**small | changes)
     config._attn_implementation = "eager"
     model = getattr(transformers, names.get(kind, f"{kind}ForCausalLM"))(config).eval()
     from_one = kind.startswith("Gemma")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "norm" in name:
+            if parameter.dim() == 1 and name.endswith("weight"):
                 parameter.copy_((0 if from_one else 1) + 0.3 * torch.randn_like(parameter))
             elif name.endswith("bias"):
                 parameter.copy_(0.5 * torch.randn_like(parameter))
             else:
                 # Sharp attention, so that what it sees and where matters.
-                parameter.copy_(torch.randn_like(parameter) * parameter.shape[1] ** -0.5 * (1.6 if "q_proj" in name or "k_proj" in name else 1))
+                inputs = parameter.shape[0 if ".c_" in name else 1]
+                sharp = any(part in name for part in ("q_proj", "k_proj", "c_attn", "query_key_value"))
+                parameter.copy_(torch.randn_like(parameter) * inputs**-0.5 * (1.6 if sharp else 1))
     return model
 
 
@@ -72,6 +81,8 @@ def save(model, folder):
     state = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         del state["lm_head.weight"]
+    if folder.endswith("tiny-gpt-neox"):  # as the published files have it
+        state["embed_out.weight"] = state.pop("lm_head.weight")
     save_file(state, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump(json.loads(model.config.to_json_string(use_diff=False)), file, indent=1, sort_keys=True)

@@ -8,16 +8,24 @@ import { GraphBuilder } from './builder.js';
 import { encodeModel } from './onnx.js';
 import {
   add,
+  addFirstRows,
+  addThenLayerNorm,
   addThenRmsNorm,
   causalAttention,
   concatenate,
   gather,
+  gelu,
+  geluTanh,
+  layerNorm,
   linear,
   multiply,
   reshape,
   rmsNorm,
+  scale,
   shapeOf,
   silu,
+  softCap,
+  splitColumns,
 } from './operators.js';
 import { ProtobufMessage } from './protobuf.js';
 import { GraphSession, type GraphTensor } from './session.js';
@@ -92,6 +100,49 @@ describe('operators', () => {
     for (const [i, v] of [-2, 0, 3].entries()) expect(found.silu[i]).toBeCloseTo(v / (1 + Math.exp(-v)), 6);
     expect(found.sum).toEqual([-4, 0, 6]);
     expect(found.square).toEqual([4, 0, 9]);
+  });
+
+  test('layer norms take the mean away', async () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', 'float32', ['rows', 2]);
+    const [weight, bias] = [g.constant(Float32Array.of(2, -1), [2]), g.constant(Float32Array.of(10, 20), [2])];
+    g.output(layerNorm(g, x, weight, bias, 0.75), 'normed');
+    const fused = addThenLayerNorm(g, x, x, weight, bias, 0.75);
+    g.output(fused.sum, 'sum');
+    g.output(fused.normed, 'fused');
+    const found = await run(g, { x: f32([3, 4], [1, 2]) });
+    expect(found.sum).toEqual([6, 8]);
+    for (const [i, value] of [10 - 1, 20 - 0.5].entries()) expect(found.normed[i]).toBeCloseTo(value, 5);
+    const root = Math.sqrt(1.75);
+    for (const [i, value] of [10 - 2 / root, 20 - 1 / root].entries()) expect(found.fused[i]).toBeCloseTo(value, 5);
+  });
+
+  test('both kinds of gelu, scale and soft cap go by element', async () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', 'float32', [4]);
+    g.output(gelu(g, x), 'gelu');
+    g.output(geluTanh(g, x), 'tanh');
+    g.output(scale(g, x, -3), 'scaled');
+    g.output(softCap(g, x, 2), 'capped');
+    const found = await run(g, { x: f32([-2, 0, 1, 30], [4]) });
+    for (const [i, value] of [-0.04550026, 0, 0.84134475, 30].entries()) expect(found.gelu[i]).toBeCloseTo(value, 6);
+    for (const [i, value] of [-0.04540231, 0, 0.84119199, 30].entries()) expect(found.tanh[i]).toBeCloseTo(value, 6);
+    expect(found.scaled.map((value) => value + 0)).toEqual([6, 0, -3, -90]);
+    for (const [i, v] of [-2, 0, 1, 30].entries()) expect(found.capped[i]).toBeCloseTo(2 * Math.tanh(v / 2), 6);
+  });
+
+  test('columns are split, and the first rows of a table added to each text', async () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', 'float32', ['rows', 3]);
+    const [left, right] = splitColumns(g, x, [1, 2]);
+    g.output(left, 'left');
+    g.output(right, 'right');
+    const y = g.input('y', 'float32', ['batch', 'length', 1]);
+    const table = g.constant(Float32Array.of(10, 20, 30), [3, 1]);
+    g.output(addFirstRows(g, y, table, g.input('length', 'int32', [1])), 'sum');
+    const length = { data: Int32Array.of(2), shape: [1] };
+    const found = await run(g, { x: f32([1, 2, 3, 4, 5, 6], [2, 3]), y: f32([1, 2, 3, 4], [2, 2, 1]), length });
+    expect(found).toEqual({ left: [1, 4], right: [2, 3, 5, 6], sum: [11, 22, 13, 24] });
   });
 
   test('gather takes rows, reshape takes the lengths it is given', async () => {

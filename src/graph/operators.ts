@@ -83,9 +83,45 @@ export function addThenRmsNorm(
   return { sum, normed };
 }
 
+/** (x - mean) / sqrt(variance + epsilon) * weight + bias along the last axis. */
+export function layerNorm(g: GraphBuilder, x: Value, weight: Value, bias: Value, epsilon: number): Value {
+  if (x.shape.at(-1) !== weight.shape[0] || !sameShape(weight, bias)) throw wrong('layerNorm', x, weight, bias);
+  return one(g.node('LayerNormalization', [x, weight, bias], [x], { axis: { int: -1 }, epsilon: { float: epsilon } }));
+}
+
+/** The sum of two streams, and its layerNorm, in one pass over memory. */
+export function addThenLayerNorm(
+  g: GraphBuilder,
+  a: Value,
+  b: Value,
+  weight: Value,
+  bias: Value,
+  epsilon: number,
+): { sum: Value; normed: Value } {
+  if (!sameShape(a, b) || a.shape.at(-1) !== weight.shape[0] || !sameShape(weight, bias))
+    throw wrong('addThenLayerNorm', a, b, weight, bias);
+  const outputs = [a, undefined, undefined, a];
+  const attributes = { epsilon: { float: epsilon } };
+  const [normed, , , sum] = g.node('SkipLayerNormalization', [a, b, weight, bias], outputs, attributes, 'com.microsoft');
+  return { sum, normed };
+}
+
+/** To each x [batch, length, width] the first rows of a table [rows, width]; `length` is an int32 vector of one element. */
+export function addFirstRows(g: GraphBuilder, x: Value, table: Value, length: Value): Value {
+  if (x.shape.length !== 3 || table.shape.length !== 2 || x.shape[2] !== table.shape[1]) throw wrong('addFirstRows', x, table);
+  const zero = g.constant(Int32Array.of(0), [1]);
+  const rows = g.node('Slice', [table, zero, length, zero], [{ type: table.type, shape: [x.shape[1], x.shape[2]] }]);
+  return one(g.node('Add', [x, one(rows)], [x]));
+}
+
 /** x * sigmoid(x). */
 export function silu(g: GraphBuilder, x: Value): Value {
   return one(g.node('QuickGelu', [x], [x], { alpha: { float: 1 } }, 'com.microsoft'));
+}
+
+/** x (1 + erf(x / sqrt(2))) / 2. */
+export function gelu(g: GraphBuilder, x: Value): Value {
+  return one(g.node('Gelu', [x], [x]));
 }
 
 /** x (1 + tanh(sqrt(2 / pi) (x + .044715 x^3))) / 2. */

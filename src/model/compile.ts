@@ -11,9 +11,9 @@ import type { WorkOptions } from '../progress.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
 import { decoderGraph } from './decoder-graph.js';
 import { mapDecoder } from './family.js';
-import type { DecoderMapping } from './mapping.js';
+import type { DecoderMapping, TensorPart } from './mapping.js';
 import { decoderWeights, type ParameterPart } from './parameters.js';
-import { rotaryTables, undoInterleavedRotary } from './rotary.js';
+import { reorderHeads, rotaryOrder, rotaryTables } from './rotary.js';
 import { formatSite, parseSite, sitesOfAllLayers } from './site.js';
 
 export interface CompileOptions extends WorkOptions {
@@ -61,10 +61,10 @@ export async function compileDecoder(
   const logits = options.logits ?? false;
   if (!logits && sites.length === 0)
     throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
-  if (spec.attention.headDim % 16 !== 0)
+  if (spec.attention.headDim % 16 !== 0 && spec.blocks.some(({ rope }) => rope !== null))
     throw new MoralscopeError(
       'unsupported',
-      `${checkpoint.path}: its attention heads are ${spec.attention.headDim} wide; only multiples of 16 are supported.`,
+      `${checkpoint.path}: its attention heads are ${spec.attention.headDim} wide; with rotary positions only multiples of 16 are supported.`,
       'Choose another model.',
     );
   const { directory, tensors } = await storeWeights(checkpoint, mapping, options);
@@ -127,9 +127,9 @@ async function writeWeights(path: string, checkpoint: Checkpoint, mapping: Decod
     for (const [rope, spec] of Object.entries(ropes)) {
       const divisors =
         spec.scaling?.kind === 'divisors'
-          ? await checkpoint.tensors.read(tensorName(mapping, { parameter: 'ropeDivisors' }))
+          ? await checkpoint.tensors.read(tensorPart(mapping, { parameter: 'ropeDivisors' }).tensor)
           : undefined;
-      for (const [table, numbers] of Object.entries(rotaryTables(spec, context, attention.headDim, divisors)))
+      for (const [table, numbers] of Object.entries(rotaryTables(spec, context, attention, divisors)))
         await writer.write(`rotary.${rope}.${table}`, [context, attention.headDim / 2], [numbers]);
     }
     onProgress?.({ task: 'compile', done: weights.length, total: weights.length, unit: 'tensors' });
@@ -147,35 +147,68 @@ async function* readParts(
   parts: readonly ParameterPart[],
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Float32Array> {
-  const { headDim } = mapping.spec.attention;
+  const { attention } = mapping.spec;
+  const { headDim } = attention;
+  const rotaryRows = rotaryOrder(attention, mapping.interleavedRotary);
   for (const part of parts) {
-    const name = tensorName(mapping, part);
-    const rotated = mapping.interleavedRotary && /^(query|key)(Bias)?$/.test(part.parameter);
+    const order = /^(query|key)(Bias|Norm)?$/.test(part.parameter) ? rotaryRows : undefined;
     const offset = part.parameter.endsWith('Norm') ? mapping.normOffset : 0;
     const [rows, width = 1] = part.shape;
-    // Whole heads at a time, because rotary rows are reordered within a head.
-    const step = headDim * Math.max(1, Math.floor(CHUNK / (width * headDim)));
+    const { stacked } = tensorPart(mapping, part);
+    // Whole heads at a time, because rotary rows are reordered within a head, and parts may be stacked head by head.
+    const step = headDim * (stacked?.by === 'head' ? 1 : Math.max(1, Math.floor(CHUNK / (width * headDim))));
     for (let from = 0; from < rows; from += step) {
       throwIfCancelled(signal);
       const to = Math.min(rows, from + step);
-      const stored = await checkpoint.tensors.readRows(name, from, to, signal);
-      if (offset) for (let i = 0; i < stored.length; i++) stored[i] += offset;
-      yield rotated ? undoInterleavedRotary(stored, to - from, headDim) : stored;
+      const numbers = await readRows(checkpoint, mapping, part, from, to, signal);
+      if (offset) for (let i = 0; i < numbers.length; i++) numbers[i] += offset;
+      yield order ? reorderHeads(numbers, to - from, order) : numbers;
     }
   }
 }
 
+/** Rows of a part, wherever the checkpoint keeps them. */
+async function readRows(
+  checkpoint: Checkpoint,
+  mapping: DecoderMapping,
+  part: ParameterPart,
+  from: number,
+  to: number,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const { tensor, transposed, stacked } = tensorPart(mapping, part);
+  const [rows, width = 1] = part.shape;
+  let shift = 0;
+  if (stacked?.by === 'whole') shift = stacked.index * rows;
+  if (stacked?.by === 'head') shift = 2 * from + stacked.index * mapping.spec.attention.headDim;
+  if (!transposed) return checkpoint.tensors.readRows(tensor, from + shift, to + shift, signal);
+  const all = await checkpoint.tensors.read(tensor, signal);
+  const columns = all.length / width;
+  const numbers = new Float32Array((to - from) * width);
+  for (let row = from; row < to; row++)
+    for (let i = 0; i < width; i++) numbers[(row - from) * width + i] = all[i * columns + shift + row];
+  return numbers;
+}
+
 function checkShape(checkpoint: Checkpoint, mapping: DecoderMapping, part: ParameterPart): void {
-  const name = tensorName(mapping, part);
-  const { shape } = checkpoint.tensors.info(name);
-  if (shape.length === part.shape.length && shape.every((length, axis) => length === part.shape[axis])) return;
+  const { tensor, transposed, stacked } = tensorPart(mapping, part);
+  const { shape } = checkpoint.tensors.info(tensor);
+  const expected = [part.shape[0] * (stacked ? 3 : 1), ...part.shape.slice(1)];
+  if (transposed) expected.reverse();
+  if (shape.length === expected.length && shape.every((length, axis) => length === expected[axis])) return;
   throw new MoralscopeError(
     'bad-file',
-    `${checkpoint.path}: tensor ${name} is [${shape.join(', ')}], but the configuration asks for [${part.shape.join(', ')}].`,
+    `${checkpoint.path}: tensor ${tensor} is [${shape.join(', ')}], but the configuration asks for [${expected.join(', ')}].`,
     'The file is damaged, or it is a variant that is not known: choose another model.',
   );
 }
 
-function tensorName({ tensors }: DecoderMapping, { parameter, layer }: Pick<ParameterPart, 'parameter' | 'layer'>): string {
-  return tensors[parameter].replace('{L}', String(layer));
+function tensorPart(
+  { family, tensors }: DecoderMapping,
+  { parameter, layer }: Pick<ParameterPart, 'parameter' | 'layer'>,
+): TensorPart {
+  const found = tensors[parameter];
+  if (found === undefined) throw new RangeError(`the mapping of ${family} does not say where ${parameter} is`);
+  const part = typeof found === 'string' ? { tensor: found } : found;
+  return { ...part, tensor: part.tensor.replace('{L}', String(layer)) };
 }

@@ -1,11 +1,16 @@
 import { GraphBuilder, type StoredTensor, type Value } from '../graph/builder.js';
 import type { Graph } from '../graph/onnx.js';
 import {
+  add,
+  addFirstRows,
+  addThenLayerNorm,
   addThenRmsNorm,
   causalAttention,
   concatenate,
   gather,
+  gelu,
   geluTanh,
+  layerNorm,
   linear,
   multiply,
   reshape,
@@ -57,6 +62,15 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
   const lengths = concatenate(g, [shapeOf(g, ids), g.constant(BigInt64Array.of(-1n), [1])]);
   const byText = (x: Value): Value => reshape(g, x, lengths, ['batch', 'length', x.shape[1]]);
 
+  const normalise = (x: Value, name: string): Value =>
+    norm.kind === 'rms'
+      ? rmsNorm(g, x, stored(`${name}.weight`), norm.epsilon)
+      : layerNorm(g, x, stored(`${name}.weight`), stored(`${name}.bias`), norm.epsilon);
+  const addThenNormalise = (a: Value, b: Value, name: string): { sum: Value; normed: Value } =>
+    norm.kind === 'rms'
+      ? addThenRmsNorm(g, a, b, stored(`${name}.weight`), norm.epsilon)
+      : addThenLayerNorm(g, a, b, stored(`${name}.weight`), stored(`${name}.bias`), norm.epsilon);
+
   const heads = (x: Value): Value => reshape(g, x, g.constant(BigInt64Array.of(-1n, BigInt(headDim)), [2]), ['heads', headDim]);
   const normHeads = (x: Value, name: string): Value => {
     const normed = rmsNorm(g, heads(x), stored(name), norm.epsilon);
@@ -78,26 +92,30 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
       mixed = causalAttention(g, [normed[0], normed[1], byText(value)], options);
     } else mixed = causalAttention(g, byText(qkv), options);
     const out = project(flat(mixed), `${block}.attn.output`, attention.outputBias);
-    return norm.post ? rmsNorm(g, out, stored(`${block}.attn_post_norm.weight`), norm.epsilon) : out;
+    return norm.post ? normalise(out, `${block}.attn_post_norm`) : out;
   };
   const transform = (x: Value, block: string): Value => {
-    const gate = activations[mlp.activation](g, project(x, `${block}.mlp.gate`, mlp.bias));
-    const out = project(multiply(g, gate, project(x, `${block}.mlp.up`, mlp.bias)), `${block}.mlp.down`, mlp.bias);
-    return norm.post ? rmsNorm(g, out, stored(`${block}.mlp_post_norm.weight`), norm.epsilon) : out;
+    const activated = activations[mlp.activation](g, project(x, `${block}.mlp.${mlp.gated ? 'gate' : 'up'}`, mlp.bias));
+    const inner = mlp.gated ? multiply(g, activated, project(x, `${block}.mlp.up`, mlp.bias)) : activated;
+    const out = project(inner, `${block}.mlp.down`, mlp.bias);
+    return norm.post ? normalise(out, `${block}.mlp_post_norm`) : out;
   };
 
   const embedding = stored('embedding');
   const states = new Map<string, Value>();
-  let stream = flat(gather(g, embedding, ids));
+  const embedded = gather(g, embedding, ids);
+  let stream = flat(spec.learnedPositions ? addFirstRows(g, embedded, stored('positions'), length) : embedded);
   if (spec.embeddingScale !== undefined) stream = scale(g, stream, spec.embeddingScale);
-  let normed = rmsNorm(g, stream, stored('blocks.0.attn_norm.weight'), norm.epsilon);
+  let normed = normalise(stream, 'blocks.0.attn_norm');
   for (let layer = 0; layer < spec.layers; layer++) {
     const block = `blocks.${layer}`;
-    const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm.weight` : 'final_norm.weight';
+    const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm` : 'final_norm';
     const attended = attend(normed, block, spec.blocks[layer]);
-    const middle = addThenRmsNorm(g, stream, attended, stored(`${block}.mlp_norm.weight`), norm.epsilon);
+    const middle = spec.parallel
+      ? { sum: add(g, stream, attended), normed: normalise(stream, `${block}.mlp_norm`) }
+      : addThenNormalise(stream, attended, `${block}.mlp_norm`);
     const transformed = transform(middle.normed, block);
-    const after = addThenRmsNorm(g, middle.sum, transformed, stored(next), norm.epsilon);
+    const after = addThenNormalise(middle.sum, transformed, next);
     const points = { resid_pre: stream, attn_out: attended, mlp_out: transformed, resid_post: after.sum } as const;
     for (const [point, value] of Object.entries(points)) states.set(formatSite({ layer, point: point as Site['point'] }), value);
     stream = after.sum;
@@ -111,4 +129,4 @@ export function decoderGraph(spec: DecoderSpec, { sites, logits, weights }: Deco
   return g.build('decoder');
 }
 
-const activations: Readonly<Record<Activation, (g: GraphBuilder, x: Value) => Value>> = { silu, 'gelu-tanh': geluTanh };
+const activations: Readonly<Record<Activation, (g: GraphBuilder, x: Value) => Value>> = { silu, gelu, 'gelu-tanh': geluTanh };

@@ -9,7 +9,7 @@ import type { TensorFile } from '../checkpoint/tensors.js';
 import { compileDecoder } from './compile.js';
 import { DecoderSession } from './decoder-session.js';
 import { mapDecoder } from './family.js';
-import type { DecoderMapping } from './mapping.js';
+import type { DecoderMapping, TensorPart } from './mapping.js';
 import { formatSite, SITE_POINTS, type SitePoint } from './site.js';
 import type { DecoderSpec, RopeScaling } from './spec.js';
 
@@ -35,6 +35,8 @@ const noWindow = windows(() => null);
 const widerWindow = windows((window) => window && window + 1);
 const ropesOf = (rope: (layer: number) => string | null) =>
   spec(({ blocks }) => ({ blocks: blocks.map((block, layer) => ({ ...block, rope: rope(layer) })) }));
+
+const rmsNorms = spec(({ norm }) => ({ norm: { ...norm, kind: 'rms' } }));
 
 const gemma: Record<string, Wrong> = {
   'window left out': noWindow,
@@ -88,6 +90,31 @@ const families: Record<string, Record<string, Wrong>> = {
     'scores without cap': spec(({ attention: { scoreCap: _, ...rest } }) => ({ attention: rest })),
     'logits without cap': spec(() => ({ logitCap: undefined })),
   },
+  gpt2: {
+    'positions left out': spec(() => ({ learnedPositions: false })),
+    'norms without centring': rmsNorms,
+    'biases of queries, keys and values left out': attention({ qkvBias: false }),
+    'output bias left out': attention({ outputBias: false }),
+    'MLP biases left out': spec(({ mlp }) => ({ mlp: { ...mlp, bias: false } })),
+    'another activation': spec(({ mlp }) => ({ mlp: { ...mlp, activation: 'silu' } })),
+    'MLP beside attention': spec(() => ({ parallel: true })),
+    'keys and values exchanged': (m) => ({ ...m, tensors: { ...m.tensors, key: m.tensors.value, value: m.tensors.key } }),
+  },
+  'gpt-neox': {
+    'norms without centring': rmsNorms,
+    'biases of queries, keys and values left out': attention({ qkvBias: false }),
+    'output bias left out': attention({ outputBias: false }),
+    'MLP biases left out': spec(({ mlp }) => ({ mlp: { ...mlp, bias: false } })),
+    'MLP after attention': spec(() => ({ parallel: false })),
+    'the whole head rotated': attention({ rotated: 16 }),
+    'nothing rotated': ropesOf(() => null),
+    'queries stacked in the whole': (m) => ({
+      ...m,
+      tensors: { ...m.tensors, query: { ...(m.tensors.query as TensorPart), stacked: { index: 0, by: 'whole' } } },
+    }),
+    'another activation': spec(({ mlp }) => ({ mlp: { ...mlp, activation: 'silu' } })),
+  },
+  'gpt-neox-serial': { 'MLP beside attention': spec(() => ({ parallel: true })) },
   gemma3: {
     ...gemma,
     'norms of heads left out': attention({ qkNorm: false }),

@@ -1,15 +1,26 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { MoralscopeError } from '../errors.js';
 import { gemma2, gemma3 } from './families/gemma.js';
+import { gptNeoX } from './families/gpt-neox.js';
+import { gpt2 } from './families/gpt2.js';
 import { llama, mistral, smollm3 } from './families/llama.js';
 import { qwen2, qwen3 } from './families/qwen.js';
-import { type Family, fromConfig, fromGguf } from './families/standard.js';
+import { standard } from './families/standard.js';
 import type { DecoderMapping } from './mapping.js';
 
+type Families = Readonly<Record<string, (checkpoint: Checkpoint) => DecoderMapping>>;
+
+const inBoth: Families = {
+  llama: standard(llama),
+  smollm3: standard(smollm3),
+  qwen2: standard(qwen2),
+  qwen3: standard(qwen3),
+  gemma2: standard(gemma2),
+};
 /** By the architecture that a checkpoint says it has: that of a GGUF file, or the model_type of a config.json. */
-const families: Record<Checkpoint['format'], Readonly<Record<string, Family>>> = {
-  gguf: { llama, smollm3, qwen2, qwen3, gemma2, gemma3 },
-  safetensors: { llama, mistral, smollm3, qwen2, qwen3, gemma2, gemma3_text: gemma3 },
+const families: Readonly<Record<Checkpoint['format'], Families>> = {
+  gguf: { ...inBoth, gemma3: standard(gemma3) },
+  safetensors: { ...inBoth, mistral: standard(mistral), gemma3_text: standard(gemma3), gpt2, gpt_neox: gptNeoX },
 };
 
 /** @throws MoralscopeError `unsupported` for a family we do not know or a variant of one, `bad-file` for a broken configuration */
@@ -22,5 +33,5 @@ export function mapDecoder(checkpoint: Checkpoint): DecoderMapping {
       `${path} is a model of the family ${architecture}, which is not known.`,
       `Choose a model of one of these families: ${Object.keys(known).join(', ')}.`,
     );
-  return format === 'gguf' ? fromGguf(checkpoint, known[architecture]) : fromConfig(checkpoint, known[architecture]);
+  return known[architecture](checkpoint);
 }

@@ -1,12 +1,15 @@
 import type { DecoderSpec } from './spec.js';
 
-/** The parameters of a decoder by the part they play; all but the first four belong to a block. */
+/** The parameters of a decoder by the part they play; all but the first six belong to a block. */
 export type Parameter =
   | 'embedding'
+  | 'positions'
   | 'finalNorm'
+  | 'finalNormBias'
   | 'head'
   | 'ropeDivisors'
   | 'attentionNorm'
+  | 'attentionNormBias'
   | 'query'
   | 'key'
   | 'value'
@@ -19,6 +22,7 @@ export type Parameter =
   | 'outputBias'
   | 'attentionPostNorm'
   | 'mlpNorm'
+  | 'mlpNormBias'
   | 'gate'
   | 'up'
   | 'down'
@@ -45,8 +49,10 @@ export interface DecoderWeight {
 export function decoderWeights(spec: DecoderSpec): DecoderWeight[] {
   const { layers, hidden, vocabulary, tiedEmbedding } = spec;
   const weights = [stack('embedding', [vocabulary, hidden], [['embedding', vocabulary]])];
+  if (spec.learnedPositions) weights.push(stack('positions', [spec.context, hidden], [['positions', spec.context]]));
   for (let layer = 0; layer < layers; layer++) weights.push(...blockWeights(spec, layer));
   weights.push(stack('final_norm.weight', [hidden], [['finalNorm', hidden]]));
+  if (spec.norm.kind === 'layer') weights.push(stack('final_norm.bias', [hidden], [['finalNormBias', hidden]]));
   if (!tiedEmbedding) weights.push(stack('head', [vocabulary, hidden], [['head', vocabulary]]));
   return weights;
 }
@@ -55,8 +61,10 @@ function blockWeights({ hidden, attention, mlp, norm }: DecoderSpec, layer: numb
   const queries = attention.heads * attention.headDim;
   const keys = attention.kvHeads * attention.headDim;
   const qkv = queries + 2 * keys;
+  const centred = norm.kind === 'layer';
   const weights: (false | DecoderWeight)[] = [
     stack('attn_norm.weight', [hidden], [['attentionNorm', hidden]]),
+    centred && stack('attn_norm.bias', [hidden], [['attentionNormBias', hidden]]),
     stack('attn.qkv.weight', [qkv, hidden], [['query', queries], ['key', keys], ['value', keys]]), // biome-ignore format: a table
     attention.qkvBias && stack('attn.qkv.bias', [qkv], [['queryBias', queries], ['keyBias', keys], ['valueBias', keys]]), // biome-ignore format: a table
     attention.qkNorm && stack('attn.query_norm.weight', [attention.headDim], [['queryNorm', attention.headDim]]),
@@ -65,8 +73,9 @@ function blockWeights({ hidden, attention, mlp, norm }: DecoderSpec, layer: numb
     attention.outputBias && stack('attn.output.bias', [hidden], [['outputBias', hidden]]),
     norm.post && stack('attn_post_norm.weight', [hidden], [['attentionPostNorm', hidden]]),
     stack('mlp_norm.weight', [hidden], [['mlpNorm', hidden]]),
-    stack('mlp.gate.weight', [mlp.width, hidden], [['gate', mlp.width]]),
-    mlp.bias && stack('mlp.gate.bias', [mlp.width], [['gateBias', mlp.width]]),
+    centred && stack('mlp_norm.bias', [hidden], [['mlpNormBias', hidden]]),
+    mlp.gated && stack('mlp.gate.weight', [mlp.width, hidden], [['gate', mlp.width]]),
+    mlp.gated && mlp.bias && stack('mlp.gate.bias', [mlp.width], [['gateBias', mlp.width]]),
     stack('mlp.up.weight', [mlp.width, hidden], [['up', mlp.width]]),
     mlp.bias && stack('mlp.up.bias', [mlp.width], [['upBias', mlp.width]]),
     stack('mlp.down.weight', [hidden, mlp.width], [['down', hidden]]),

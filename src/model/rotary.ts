@@ -1,21 +1,21 @@
-import type { RopeSpec } from './spec.js';
+import type { DecoderSpec, RopeSpec } from './spec.js';
 
 /**
- * cos and sin of the rotary angles position * frequency, each [context, headDim / 2]; angles in fp64, since those of late positions
- * are large.
- * @param divisors `ropeDivisors` of the checkpoint, [headDim / 2], where the scaling asks for them
+ * cos and sin of the rotary angles position * frequency, each [context, headDim / 2], still where a head is not rotated; angles in
+ * fp64, since those of late positions are large.
+ * @param divisors `ropeDivisors` of the checkpoint, [rotated / 2], where the scaling asks for them
  */
 export function rotaryTables(
   rope: RopeSpec,
   context: number,
-  headDim: number,
+  { headDim, rotated = headDim }: DecoderSpec['attention'],
   divisors?: Float32Array,
 ): { cos: Float32Array; sin: Float32Array } {
   const half = headDim / 2;
-  const cos = new Float32Array(context * half);
+  const cos = new Float32Array(context * half).fill(1);
   const sin = new Float32Array(context * half);
   const amplitude = rope.scaling?.kind === 'yarn' ? rope.scaling.attentionFactor : 1;
-  for (const [i, frequency] of frequencies(rope, half, divisors).entries())
+  for (const [i, frequency] of frequencies(rope, rotated / 2, divisors).entries())
     for (let position = 0; position < context; position++) {
       cos[position * half + i] = amplitude * Math.cos(position * frequency);
       sin[position * half + i] = amplitude * Math.sin(position * frequency);
@@ -62,17 +62,29 @@ function clamp(share: number): number {
 }
 
 /**
- * Rows of a query or key projection (or its bias) as transformers orders them. Some files store the two halves of each head
- * interleaved, because their attention rotates neighbours: row 2 i + h there is row h headDim / 2 + i here.
+ * Where the rows of a query or key projection are to be taken from in each head, so that its halves are rotated against each
+ * other; undefined: they lie so. Some files store the halves interleaved, because their attention rotates neighbours. And where
+ * part of a head is rotated, that part's halves go to the front of the head's halves; scores do not depend on the order.
  */
-export function undoInterleavedRotary(stored: Float32Array, rows: number, headDim: number): Float32Array {
+export function rotaryOrder(
+  { headDim, rotated = headDim }: DecoderSpec['attention'],
+  interleaved: boolean,
+): number[] | undefined {
+  if (!interleaved && rotated === headDim) return undefined;
+  const [half, rotatedHalf] = [headDim / 2, rotated / 2];
+  return Array.from({ length: headDim }, (_, row) => {
+    const [side, i] = [Math.floor(row / half), row % half];
+    if (i >= rotatedHalf) return rotated + side * (half - rotatedHalf) + i - rotatedHalf;
+    return interleaved ? 2 * i + side : side * rotatedHalf + i;
+  });
+}
+
+/** Rows of several heads in this order within each. */
+export function reorderHeads(stored: Float32Array, rows: number, order: readonly number[]): Float32Array {
   const width = stored.length / rows;
-  const half = headDim / 2;
   const out = new Float32Array(stored.length);
-  for (let row = 0; row < rows; row++) {
-    const inHead = row % headDim;
-    const from = row - inHead + 2 * (inHead % half) + Math.floor(inHead / half);
-    out.set(stored.subarray(from * width, (from + 1) * width), row * width);
-  }
+  for (let head = 0; head < rows; head += order.length)
+    for (const [row, from] of order.entries())
+      out.set(stored.subarray((head + from) * width, (head + from + 1) * width), (head + row) * width);
   return out;
 }

@@ -12,8 +12,11 @@ export interface DecoderSpec {
   readonly context: number;
   /** Factor of the embedding where it enters the stream; the logits do without it. Default: 1. */
   readonly embeddingScale?: number;
+  /** Whether the stream begins with the sum of the token's embedding and the position's. Default: false. */
+  readonly learnedPositions?: boolean;
   readonly norm: {
-    readonly kind: 'rms';
+    /** `layer` takes the mean away first, and has biases. */
+    readonly kind: 'rms' | 'layer';
     readonly epsilon: number;
     /** Whether what attention and MLP give is normed once more before it is added to the stream. */
     readonly post: boolean;
@@ -22,6 +25,8 @@ export interface DecoderSpec {
     readonly heads: number;
     readonly kvHeads: number;
     readonly headDim: number;
+    /** The first so many elements of a head have rotary positions. Default: all. */
+    readonly rotated?: number;
     /** Factor of the scores, usually headDim ** -0.5. */
     readonly scale: number;
     /** Biases of the query, key and value projections. */
@@ -33,12 +38,14 @@ export interface DecoderSpec {
     /** Scores become cap tanh(score / cap). */
     readonly scoreCap?: number;
   };
-  /** Rotary positions over the halves of a head, by a name that blocks refer to. */
+  /** Rotary positions over the halves of what is rotated of a head, by a name that blocks refer to. */
   readonly ropes: Readonly<Record<string, RopeSpec>>;
   /** What differs from block to block; at least as many as there are layers. */
   readonly blocks: readonly BlockSpec[];
-  /** down(activation(gate(x)) * up(x)) */
-  readonly mlp: { readonly width: number; readonly activation: Activation; readonly bias: boolean };
+  /** down(activation(gate(x)) * up(x)), or where it is not gated down(activation(up(x))) */
+  readonly mlp: { readonly width: number; readonly activation: Activation; readonly bias: boolean; readonly gated: boolean };
+  /** Whether the MLP reads the stream that attention reads, and not the sum after it. Default: false. */
+  readonly parallel?: boolean;
   /** Whether the logits use the embedding itself. */
   readonly tiedEmbedding: boolean;
   /** Logits become cap tanh(logit / cap). */
@@ -53,7 +60,7 @@ export interface BlockSpec {
 }
 
 /** `gelu-tanh` is the approximation of GELU by a tanh. */
-export type Activation = 'silu' | 'gelu-tanh';
+export type Activation = 'silu' | 'gelu' | 'gelu-tanh';
 
 export interface RopeSpec {
   readonly theta: number;

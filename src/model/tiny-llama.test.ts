@@ -125,7 +125,7 @@ describe('a decoder with one thing wrong is found out', () => {
     }),
     'final norm of the first block': (m) => ({
       ...m,
-      tensors: { ...m.tensors, finalNorm: m.tensors.mlpNorm.replace('{L}', '0') },
+      tensors: { ...m.tensors, finalNorm: String(m.tensors.mlpNorm).replace('{L}', '0') },
     }),
     'gate and up exchanged': (m) => ({ ...m, tensors: { ...m.tensors, gate: m.tensors.up, up: m.tensors.gate } }),
     'rows of query and key in the wrong order': (m) => ({ ...m, interleavedRotary: !m.interleavedRotary }),

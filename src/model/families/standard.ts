@@ -6,6 +6,9 @@ import type { Activation, BlockSpec, DecoderSpec } from '../spec.js';
 import { count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
 import { GgufRope, ropeFromConfig, ropeFromGguf } from './rope.js';
 
+/** What these families have of all parameters. */
+type GatedParameter = Exclude<Parameter, 'positions' | `${string}NormBias`>;
+
 /** What tells apart the families whose blocks are RMS norm, rotary attention, RMS norm and gated MLP, as plain data. */
 export interface Family {
   readonly name: string;
@@ -38,8 +41,7 @@ export interface Family {
   /** `query_pre_attn_scalar` of the models with so many layers, which GGUF files leave out; default: width of a head. */
   readonly queryScalars?: Readonly<Record<number, number>>;
   /** Where the names of tensors differ from Llama's. */
-  readonly tensors?: Partial<Record<Parameter, string>>;
-  readonly ggufTensors?: Partial<Record<Parameter, string>>;
+  readonly tensors?: Partial<Record<GatedParameter, string>>;
 }
 
 const Config = z.object({
@@ -78,10 +80,16 @@ const Config = z.object({
 
 const ACTIVATIONS: Readonly<Record<Activation, readonly string[]>> = {
   silu: ['silu', 'swish'],
+  gelu: ['gelu'],
   'gelu-tanh': ['gelu_pytorch_tanh', 'gelu_new'],
 };
 
-export function fromConfig(checkpoint: Checkpoint, family: Family): DecoderMapping {
+/** How a checkpoint of the family is to be read. */
+export function standard(family: Family): (checkpoint: Checkpoint) => DecoderMapping {
+  return (checkpoint) => (checkpoint.format === 'gguf' ? fromGguf(checkpoint, family) : fromConfig(checkpoint, family));
+}
+
+function fromConfig(checkpoint: Checkpoint, family: Family): DecoderMapping {
   const config = readConfiguration(Config, checkpoint.metadata, checkpoint);
   const { num_attention_heads: heads, num_hidden_layers: layers, max_position_embeddings: context } = config;
   const headDim = config.head_dim ?? config.hidden_size / heads;
@@ -134,7 +142,7 @@ export function fromConfig(checkpoint: Checkpoint, family: Family): DecoderMappi
       },
       ropes,
       blocks,
-      mlp: { width: config.intermediate_size, activation, bias: config.mlp_bias },
+      mlp: { width: config.intermediate_size, activation, bias: config.mlp_bias, gated: true },
       tiedEmbedding: config.tie_word_embeddings ?? family.tied ?? false,
     },
     tensors: { ...CONFIG_TENSORS, ...family.tensors },
@@ -162,13 +170,13 @@ const Metadata = z.object({
   ...GgufRope.shape,
 });
 
-export function fromGguf(checkpoint: Checkpoint, family: Family): DecoderMapping {
+function fromGguf(checkpoint: Checkpoint, family: Family): DecoderMapping {
   const prefix = `${checkpoint.architecture}.`;
   const own = Object.entries(checkpoint.metadata).filter(([key]) => key.startsWith(prefix));
   const entries = own.map(([key, value]) => [key.slice(prefix.length), value]);
   const metadata = readConfiguration(Metadata, Object.fromEntries(entries), checkpoint, prefix);
   const { tensors } = checkpoint;
-  const names = { ...GGUF_TENSORS, ...family.ggufTensors };
+  const names = GGUF_TENSORS;
   const { block_count: layers, embedding_length: hidden, context_length: context } = metadata;
   const heads = metadata['attention.head_count'];
   const headDim = metadata['attention.key_length'] ?? hidden / heads;
@@ -177,7 +185,7 @@ export function fromGguf(checkpoint: Checkpoint, family: Family): DecoderMapping
   refuseUnless(checkpoint, 'width of values', metadata['attention.value_length'] ?? headDim, headDim);
   const divisors = tensors.has(names.ropeDivisors);
   if (divisors) refuseUnless(checkpoint, 'length of rope_freqs.weight', tensors.info(names.ropeDivisors).shape[0], headDim / 2);
-  const has = (parameter: Parameter) => tensors.has(names[parameter].replace('{L}', '0'));
+  const has = (parameter: GatedParameter) => tensors.has(names[parameter].replace('{L}', '0'));
   const window = metadata['attention.sliding_window'] || undefined;
   const windowed = family.windowed ?? (() => false);
   const interval = family.noRopeInterval;
@@ -210,7 +218,7 @@ export function fromGguf(checkpoint: Checkpoint, family: Family): DecoderMapping
         const local = windowed(layer, { pattern: undefined, firstWindow: undefined });
         return block(family, { window, local, positions: interval === undefined || (layer + 1) % interval !== 0 });
       }),
-      mlp: { width: metadata.feed_forward_length, activation: family.activation ?? 'silu', bias: has('gateBias') },
+      mlp: { width: metadata.feed_forward_length, activation: family.activation ?? 'silu', bias: has('gateBias'), gated: true },
       tiedEmbedding: !tensors.has(names.head),
     },
     tensors: names,
@@ -258,7 +266,7 @@ const CONFIG_TENSORS = {
   upBias: 'model.layers.{L}.mlp.up_proj.bias',
   downBias: 'model.layers.{L}.mlp.down_proj.bias',
   mlpPostNorm: 'model.layers.{L}.post_feedforward_layernorm.weight',
-} satisfies Record<Parameter, string>;
+} satisfies Record<GatedParameter, string>;
 
 const GGUF_TENSORS = {
   embedding: 'token_embd.weight',
@@ -285,4 +293,4 @@ const GGUF_TENSORS = {
   upBias: 'blk.{L}.ffn_up.bias',
   downBias: 'blk.{L}.ffn_down.bias',
   mlpPostNorm: 'blk.{L}.post_ffw_norm.weight',
-} satisfies Record<Parameter, string>;
+} satisfies Record<GatedParameter, string>;
