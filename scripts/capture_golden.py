@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
-import exact_llama
+import exact_decoder
 
 TEXTS = [
     "helping a neighbour carry her shopping",
@@ -38,12 +38,12 @@ def source(name):
 
 def main(path):
     folder, file = os.path.split(os.path.abspath(path))
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval().double()
+    model = exact_decoder.exact(transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
 
     def run(text):
         ids = torch.tensor([tokenizer(text).input_ids])
-        states, logits = exact_llama.states(model, ids, torch.tensor([ids.shape[1]]))
+        states, logits = exact_decoder.states(model, ids, torch.tensor([ids.shape[1]]))
         return torch.from_numpy(states["resid_post"][:, 0]), torch.log_softmax(torch.from_numpy(logits[0]), -1)
 
     general = [run(text)[0].norm(dim=-1)[:, 1:] for text in re.findall(r"^  '(.*)',$", source("general-text.ts"), re.M)]

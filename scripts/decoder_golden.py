@@ -51,7 +51,7 @@ def main(name, path):
 
     model = load(torch.float32)
     single, single_logits = exact_decoder.states(model, ids, lengths)
-    exact, logits = exact_decoder.exact_states(model, ids, lengths)
+    exact, logits = exact_decoder.states(exact_decoder.exact(model), ids, lengths)
     exact, single = exact["resid_post"], single["resid_post"].astype(np.float64)
 
     position = np.arange(ids.shape[1])[None]

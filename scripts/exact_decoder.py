@@ -35,24 +35,30 @@ def double():
         torch.set_default_dtype(was[3])
 
 
-@torch.no_grad()
-def exact_states(model, ids, lengths):
-    """As `states`, of a copy of a float32 model in double precision; right-padded ids [batch, length]."""
+def exact(model):
+    """A copy of a float32 model in double precision."""
     weights = {name: tensor.double() for name, tensor in model.state_dict().items()}
     with double():
         model.config.dtype = torch.float64
         copy = type(model)._from_config(model.config, attn_implementation="eager", dtype=torch.float64).eval()
-        copy.load_state_dict(weights, assign=True)
-        copy.tie_weights()
-        for name, buffer in copy.named_buffers():
-            assert buffer.dtype != FLOAT32, name
-        with NoFloat32():
-            return states(copy, ids, lengths)
+    copy.load_state_dict(weights, assign=True)
+    copy.tie_weights()
+    for name, buffer in copy.named_buffers():
+        assert buffer.dtype != FLOAT32, name
+    return copy
 
 
 @torch.no_grad()
 def states(model, ids, lengths):
-    """Per site [layers, batch, length, hidden] (what attention and MLP add to the stream, after their norms), and the logits after each last token."""
+    """Per site [layers, batch, length, hidden] (what attention and MLP add to the stream, after their norms), and the logits after
+    each last token; ids [batch, length] are padded on the right. In double precision where the model is."""
+    if model.dtype != torch.float64:
+        return _states(model, ids, lengths)
+    with double(), NoFloat32():
+        return _states(model, ids, lengths)
+
+
+def _states(model, ids, lengths):
     found = {site: [] for site in SITES}
 
     def keep(site):

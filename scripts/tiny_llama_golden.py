@@ -16,7 +16,7 @@ import transformers
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-import exact_llama
+import exact_decoder
 
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures")
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN, MLP, VOCABULARY = 4, 2, 16, 32, 40, 72
@@ -89,9 +89,7 @@ write_gguf(os.path.join(FIXTURES, "tiny-llama.gguf"), state, config)
 
 lengths = torch.tensor([17, 1, 9, 24, 5])
 ids = torch.randint(VOCABULARY, (len(lengths), int(lengths.max())))
-exact, logits = exact_llama.states(model.double(), ids, lengths)
-embedded = model.model.embed_tokens(ids).detach().numpy()[None]
-exact["resid_pre"] = np.concatenate([embedded, exact["resid_post"][:-1]])
+exact, logits = exact_decoder.states(exact_decoder.exact(model), ids, lengths)
 golden = {name: np.ascontiguousarray(value.astype(np.float32)) for name, value in exact.items()}
 golden |= {"ids": ids.numpy().astype(np.int32), "lengths": lengths.numpy().astype(np.int32), "logits": np.ascontiguousarray(logits.astype(np.float32))}
 save_file(golden, os.path.join(FIXTURES, "tiny-llama.golden.safetensors"), metadata={"torch": torch.__version__, "transformers": transformers.__version__})

@@ -141,7 +141,9 @@ describe('refused', () => {
     [{ rope_parameters: null, rope_scaling: { type: 'dynamic', factor: 2 } }, 'unsupported', 'rope scaling is "dynamic"'],
     [{ hidden_act: 'gelu' }, 'unsupported', 'activation is "gelu"'],
     [{ layer_types: ['full_attention', 'linear_attention'] }, 'unsupported', 'kind of block is "linear_attention"'],
+    [{ layer_types: ['full_attention'] }, 'unsupported', 'length of layer_types is 1'],
     [{ num_hidden_layers: 2 ** 40 }, 'bad-file', 'num_hidden_layers'],
+    [{ max_position_embeddings: 2 ** 40 }, 'bad-file', 'max_position_embeddings'],
     [{ num_hidden_layers: '2' }, 'bad-file', 'num_hidden_layers'],
   ])('configuration %j', (change, code, message) => {
     const architecture = 'model_type' in change ? change.model_type : checkpoint.architecture;
@@ -165,9 +167,15 @@ describe('refused', () => {
 
   test('heads of a width that attention does not take', async () => {
     const mapping = mapDecoder(checkpoint);
-    const attention = { ...mapping.spec.attention, heads: 8, kvHeads: 4, headDim: 8 };
-    const attempt = compileDecoder(checkpoint, {}, { ...mapping, spec: { ...mapping.spec, attention } });
-    await expect(attempt).rejects.toMatchObject({ code: 'unsupported' });
+    for (const [change, code] of [
+      [{ heads: 8, kvHeads: 4, headDim: 8 }, 'unsupported'],
+      [{ heads: 3, headDim: 64 / 3 }, 'bad-file'],
+      [{ heads: 4, kvHeads: 3 }, 'bad-file'],
+    ] as const) {
+      const attention = { ...mapping.spec.attention, ...change };
+      const attempt = compileDecoder(checkpoint, {}, { ...mapping, spec: { ...mapping.spec, attention } });
+      await expect(attempt).rejects.toMatchObject({ code });
+    }
   });
 
   test('a batch that does not fit', async () => {

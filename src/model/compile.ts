@@ -15,6 +15,7 @@ import type { DecoderMapping, TensorPart } from './mapping.js';
 import { decoderWeights, type ParameterPart } from './parameters.js';
 import { reorderHeads, rotaryOrder, rotaryTables } from './rotary.js';
 import { formatSite, parseSite, sitesOfAllLayers } from './site.js';
+import type { DecoderSpec } from './spec.js';
 
 export interface CompileOptions extends WorkOptions {
   /** Sites to tap, by name; default: `blocks.{L}.hook_resid_post` of every layer. Layers above the last are left out. */
@@ -61,12 +62,7 @@ export async function compileDecoder(
   const logits = options.logits ?? false;
   if (!logits && sites.length === 0)
     throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
-  if (spec.attention.headDim % 16 !== 0 && spec.blocks.some(({ rope }) => rope !== null))
-    throw new MoralscopeError(
-      'unsupported',
-      `${checkpoint.path}: its attention heads are ${spec.attention.headDim} wide; with rotary positions only multiples of 16 are supported.`,
-      'Choose another model.',
-    );
+  checkHeads(checkpoint, spec);
   const { directory, tensors } = await storeWeights(checkpoint, mapping, options);
   const model = encodeModel(decoderGraph(spec, { sites, logits, weights: { file: WEIGHTS, tensors } }));
   const graph = join(directory, `${sha256(model).slice(0, 16)}.onnx`);
@@ -188,6 +184,22 @@ async function readRows(
   for (let row = from; row < to; row++)
     for (let i = 0; i < width; i++) numbers[(row - from) * width + i] = all[i * columns + shift + row];
   return numbers;
+}
+
+function checkHeads({ path }: Checkpoint, { attention, blocks }: DecoderSpec): void {
+  const { heads, kvHeads, headDim } = attention;
+  if (!Number.isInteger(headDim) || heads % kvHeads !== 0)
+    throw new MoralscopeError(
+      'bad-file',
+      `${path}: ${heads} heads of ${headDim} elements share ${kvHeads} heads of keys; these must divide evenly.`,
+      'The file is damaged: fetch it again.',
+    );
+  if (headDim % 16 !== 0 && blocks.some(({ rope }) => rope !== null))
+    throw new MoralscopeError(
+      'unsupported',
+      `${path}: its attention heads are ${headDim} wide; with rotary positions only multiples of 16 are supported.`,
+      'Choose another model.',
+    );
 }
 
 function checkShape(checkpoint: Checkpoint, mapping: DecoderMapping, part: ParameterPart): void {

@@ -4,8 +4,9 @@ import { MoralscopeError } from '../../errors.js';
 
 export const count = z.int().positive();
 
-/** More than any decoder has, so that a damaged number cannot ask for memory without end. */
+/** No decoder has more: a damaged number cannot ask for memory without end. */
 export const layerCount = count.max(1000);
+export const contextLength = count.max(1 << 24);
 
 /**
  * What the schema says of a checkpoint's configuration.

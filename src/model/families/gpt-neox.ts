@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { DecoderMapping } from '../mapping.js';
-import { count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
+import { contextLength, count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
 import { ropeFromConfig } from './rope.js';
 
 const share = z.number().positive().max(1);
@@ -10,7 +10,7 @@ const Config = z.object({
   hidden_size: count,
   intermediate_size: count,
   vocab_size: count,
-  max_position_embeddings: count,
+  max_position_embeddings: contextLength,
   num_attention_heads: count,
   layer_norm_eps: z.number().positive(),
   hidden_act: z.enum(['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'gelu_fast']).default('gelu'),
@@ -31,6 +31,8 @@ export function gptNeoX(checkpoint: Checkpoint): DecoderMapping {
   const { partial_rotary_factor: part = config.rotary_pct, ...parameters } = config.rope_parameters ?? {};
   const rope = ropeFromConfig(checkpoint, config.rope_scaling ?? parameters, { context, theta: config.rotary_emb_base });
   refuseUnless(checkpoint, 'rope scaling of part of a head', part === 1 || rope.scaling === undefined, true);
+  const rotated = Math.floor(headDim * part);
+  refuseUnless(checkpoint, 'number of rotated elements modulo 2', rotated % 2, 0);
   const block = 'gpt_neox.layers.{L}';
   const qkv = (index: 0 | 1 | 2, what: 'weight' | 'bias') =>
     ({ tensor: `${block}.attention.query_key_value.${what}`, stacked: { index, by: 'head' } }) as const;
@@ -46,7 +48,7 @@ export function gptNeoX(checkpoint: Checkpoint): DecoderMapping {
         heads,
         kvHeads: heads,
         headDim,
-        rotated: Math.floor(headDim * part),
+        rotated,
         scale: headDim ** -0.5,
         qkvBias: config.attention_bias,
         outputBias: config.attention_bias,

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { DecoderMapping } from '../mapping.js';
-import { count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
+import { contextLength, count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
 
 const Config = z.object({
   n_layer: layerCount,
   n_embd: count,
   n_head: count,
-  n_positions: count,
+  n_positions: contextLength,
   n_inner: count.nullish(),
   vocab_size: count,
   layer_norm_epsilon: z.number().positive(),

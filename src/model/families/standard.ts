@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { DecoderMapping } from '../mapping.js';
 import type { Parameter } from '../parameters.js';
 import type { Activation, BlockSpec, DecoderSpec } from '../spec.js';
-import { count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
+import { contextLength, count, layerCount, readConfiguration, refuseUnless } from './configuration.js';
 import { GgufRope, ropeFromConfig, ropeFromGguf } from './rope.js';
 
 /** What these families have of all parameters. */
@@ -49,7 +49,7 @@ const Config = z.object({
   hidden_size: count,
   intermediate_size: count,
   vocab_size: count,
-  max_position_embeddings: count,
+  max_position_embeddings: contextLength,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
@@ -102,6 +102,8 @@ function fromConfig(checkpoint: Checkpoint, family: Family): DecoderMapping {
   const firstWindow = config.max_window_layers;
   const types = config.layer_types;
   for (const type of types ?? []) refuseUnless(checkpoint, 'kind of block', type, 'full_attention', 'sliding_attention');
+  for (const [name, list] of Object.entries({ layer_types: types, no_rope_layers: config.no_rope_layers }))
+    if (list && list.length < layers) refuseUnless(checkpoint, `length of ${name}`, list.length, layers);
   const window = family.windowSwitch && !config.use_sliding_window ? undefined : config.sliding_window;
   const interval = config.no_rope_layer_interval ?? family.noRopeInterval;
   const blocks = Array.from({ length: layers }, (_, layer): BlockSpec => {
@@ -155,7 +157,7 @@ const Metadata = z.object({
   block_count: layerCount,
   embedding_length: count,
   feed_forward_length: count,
-  context_length: count,
+  context_length: contextLength,
   'attention.head_count': count,
   'attention.head_count_kv': count.optional(),
   'attention.key_length': count.optional(),
