@@ -2,7 +2,7 @@ import type { MatMul } from '../graph/matmul.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Draw } from './draws.js';
 import type { JudgedTexts } from './judged-texts.js';
-import { type States, squaredNorms } from './states.js';
+import { type States, select, squaredNorms } from './states.js';
 
 const K = POLES.length;
 
@@ -19,7 +19,7 @@ export interface PrototypeDraw {
   squares: Float64Array;
   /** The same from texts of one foundation only, [10, d], for the baseline of analysis 1; empty unless asked for. */
   ofOneFoundation: Float32Array;
-  /** Inner products of every text (centred on the draw's own mean) with every prototype, [10, n]. */
+  /** Inner products of the foundation's texts (centred on the draw's own mean) with every prototype, [10, n]; 0 for other texts. */
   products: Float64Array;
   /** Squared norms of the texts, centred on the draw's own mean. */
   textSquares: Float64Array;
@@ -27,7 +27,8 @@ export interface PrototypeDraw {
 
 /**
  * Prototypes under many draws: c_k = sum over texts of m_k h~ (PAPER.md section 3.1; the m-weighted mean, up to its scale, which no
- * cosine sees). Sums and inner products of all draws of a chunk are two matrix products.
+ * cosine sees). Sums and inner products of all draws of a chunk are matrix products, foundation by foundation: a pole concerns the texts of
+ * its foundation alone.
  *
  * @param centred states of the texts, [n, d], centred over the texts
  * @param visit called once a draw, in order
@@ -40,66 +41,80 @@ export async function visitPrototypes(
   { oneFoundation }: { oneFoundation: boolean },
   visit: (prototypes: PrototypeDraw, index: number) => void,
 ): Promise<void> {
-  const { n, d, data } = centred;
+  const { n, d } = centred;
   const squares = squaredNorms(centred);
   const members = FOUNDATIONS.map((_, f) => texts.membersOf(f));
+  const ofFoundation = members.map((among) => select(centred, among));
   const single = new Uint8Array(n);
   for (const i of texts.ofOneFoundation()) single[i] = 1;
-  const rowsPerDraw = K + (oneFoundation ? K : 0) + 1;
-  // Bounds the two blocks of a chunk to about 64 MB whatever the corpus.
-  const chunk = Math.max(1, Math.min(64, Math.floor(16e6 / (rowsPerDraw * Math.max(n, d)))));
+  // Bounds the blocks of a chunk to about 64 MB whatever the corpus.
+  const chunk = Math.max(1, Math.min(64, Math.floor(16e6 / (2 * K * Math.max(n, d)))));
   for (let from = 0; from < draws.length; from += chunk) {
-    const part = draws.slice(from, from + chunk);
-    const rows = part.length * rowsPerDraw;
-    const left = new Float32Array(rows * n);
-    const drawn = part.map((draw, b) => {
-      const block = left.subarray(b * rowsPerDraw * n, (b + 1) * rowsPerDraw * n);
-      texts.weights(draw, block.subarray(0, K * n));
-      if (oneFoundation)
-        for (let k = 0; k < K; k++) for (let i = 0; i < n; i++) if (single[i]) block[(K + k) * n + i] = block[k * n + i];
-      const mean = block.subarray((rowsPerDraw - 1) * n);
-      if (draw.counts) {
-        const times = draw.counts.reduce((sum, count) => sum + count, 0);
-        for (let i = 0; i < n; i++) mean[i] = draw.counts[i] / times;
-      }
-      return { draw, block };
+    const part = draws.slice(from, from + chunk).map((draw) => {
+      const weights = new Float32Array(K * n);
+      texts.weights(draw, weights);
+      return { draw, weights, prototypes: new Float32Array(K * d), ofOneFoundation: new Float32Array(oneFoundation ? K * d : 0) };
     });
-    const sums = await matmul.product(left, data, { m: rows, n: d, k: n });
-    const right = new Float32Array(part.length * (K + 1) * d);
-    drawn.forEach(({ draw, block }, b) => {
-      const own = sums.subarray(b * rowsPerDraw * d, (b + 1) * rowsPerDraw * d);
-      const mean = own.subarray((rowsPerDraw - 1) * d);
-      if (draw.counts)
-        for (let row = 0; row < rowsPerDraw - 1; row++)
-          shift(own.subarray(row * d, (row + 1) * d), mean, -total(block.subarray(row * n, (row + 1) * n)));
-      right.set(own.subarray(0, K * d), b * (K + 1) * d);
-      right.set(mean, (b * (K + 1) + K) * d);
-    });
-    const against = await matmul.product(right, data, { m: part.length * (K + 1), n, k: d, transposeB: true });
-    drawn.forEach(({ draw, block }, b) => {
-      const own = sums.subarray(b * rowsPerDraw * d, (b + 1) * rowsPerDraw * d);
-      const prototypes = own.subarray(0, K * d);
-      const mean = own.subarray((rowsPerDraw - 1) * d);
-      const inners = against.subarray(b * (K + 1) * n, (b + 1) * (K + 1) * n);
-      const products = new Float64Array(K * n);
-      for (let k = 0; k < K; k++) {
-        const offset = inner(prototypes.subarray(k * d, (k + 1) * d), mean);
-        for (let i = 0; i < n; i++) products[k * n + i] = inners[k * n + i] - offset;
-      }
-      const meanSquare = inner(mean, mean);
+    const means = await drawMeans(part, centred, matmul);
+    const products = part.map(() => new Float64Array(K * n));
+    for (const [f, { n: size, data }] of ofFoundation.entries()) {
+      if (size === 0) continue;
+      const among = members[f];
+      const rows = oneFoundation ? 4 : 2;
+      const left = new Float32Array(part.length * rows * size);
+      part.forEach(({ weights }, b) => {
+        for (let row = 0; row < rows; row++) {
+          const own = (2 * f + (row & 1)) * n;
+          const to = (b * rows + row) * size;
+          for (let i = 0; i < size; i++) if (row < 2 || single[among[i]]) left[to + i] = weights[own + among[i]];
+        }
+      });
+      const sums = await matmul.product(left, data, { m: part.length * rows, n: d, k: size });
+      const right = new Float32Array(part.length * 2 * d);
+      part.forEach(({ prototypes, ofOneFoundation }, b) => {
+        for (let row = 0; row < rows; row++) {
+          const at = b * rows + row;
+          const sum = sums.subarray(at * d, (at + 1) * d);
+          if (means) shift(sum, means.states.subarray(b * d, (b + 1) * d), -total(left.subarray(at * size, (at + 1) * size)));
+          (row < 2 ? prototypes : ofOneFoundation).set(sum, (2 * f + (row & 1)) * d);
+          if (row < 2) right.set(sum, (2 * b + row) * d);
+        }
+      });
+      const inners = await matmul.product(right, data, { m: part.length * 2, n: size, k: d, transposeB: true });
+      part.forEach(({ prototypes }, b) => {
+        for (let row = 0; row < 2; row++) {
+          const k = 2 * f + row;
+          const offset = means ? inner(prototypes.subarray(k * d, (k + 1) * d), means.states.subarray(b * d, (b + 1) * d)) : 0;
+          for (let i = 0; i < size; i++) products[b][k * n + among[i]] = inners[(2 * b + row) * size + i] - offset;
+        }
+      });
+    }
+    part.forEach((drawn, b) => {
+      const mean = means?.states.subarray(b * d, (b + 1) * d);
+      const meanSquare = mean ? inner(mean, mean) : 0;
       const found: PrototypeDraw = {
-        draw,
+        ...drawn,
         members,
-        weights: block.subarray(0, K * n),
-        prototypes,
-        squares: squaredNorms({ n: K, d, data: prototypes }),
-        ofOneFoundation: own.subarray(K * d, (rowsPerDraw - 1) * d),
-        products,
-        textSquares: squares.map((square, i) => square - 2 * inners[K * n + i] + meanSquare),
+        squares: squaredNorms({ n: K, d, data: drawn.prototypes }),
+        products: products[b],
+        textSquares: means ? squares.map((square, i) => square - 2 * means.products[b * n + i] + meanSquare) : squares,
       };
       visit(found, from + b);
     });
   }
+}
+
+/** Mean state of each draw, [draws, d], and its inner product with every text, [draws, n]; undefined where nothing was resampled: it is 0. */
+async function drawMeans(part: { draw: Draw }[], { n, d, data }: States, matmul: MatMul) {
+  if (part.every(({ draw }) => draw.counts === undefined)) return undefined;
+  const shares = new Float32Array(part.length * n);
+  part.forEach(({ draw: { counts } }, b) => {
+    if (!counts) return;
+    const times = counts.reduce((sum, count) => sum + count, 0);
+    for (let i = 0; i < n; i++) shares[b * n + i] = counts[i] / times;
+  });
+  const states = await matmul.product(shares, data, { m: part.length, n: d, k: n });
+  return { states, products: await matmul.product(states, data, { m: part.length, n, k: d, transposeB: true }) };
 }
 
 /** Cosine of two rows; NaN where one has no length. */

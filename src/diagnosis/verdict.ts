@@ -55,7 +55,7 @@ export function verdictOf(
   const elsewhere =
     outcome(best.figure) === 'chance' && best.pMaximum !== undefined && best.pMaximum < LEVEL
       ? [
-          `somewhere among all layers and poles, on all texts, there is more than chance (p of the maximum ${number(best.pMaximum, 3)}): this layer was chosen badly`,
+          `somewhere among all layers and poles, on all texts, there is more than chance (p of the maximum ${number(best.pMaximum, 3)}), but not where the other texts pointed`,
         ]
       : [];
   return verdict(analysis, pooling, best.layer, best.figure, [...elsewhere, ...(layer ? context(analysis, layer) : [])]);
