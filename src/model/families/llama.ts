@@ -7,4 +7,11 @@ export const llama: Family = { name: 'llama', interleavedInGguf: true };
 export const mistral: Family = { name: 'mistral', windowed: () => true };
 
 /** Every fourth block has no positions. */
-export const smollm3: Family = { name: 'smollm3', tied: true, theta: 2_000_000, noRopeInterval: 4, interleavedInGguf: true };
+export const smollm3: Family = {
+  name: 'smollm3',
+  tied: true,
+  theta: 2_000_000,
+  noRopeInterval: 4,
+  windowSwitch: true,
+  interleavedInGguf: true,
+};
