@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MoralscopeError } from '../errors.js';
 
@@ -19,14 +19,19 @@ export async function sha256File(path: string, signal?: AbortSignal): Promise<st
 
 /**
  * Writes a file so that it is whole or absent: to a temporary name beside it, flushed, then renamed.
+ * Content too large to hold is written by a function.
  * Throws MoralscopeError `disk` when the disk is full or the place is not writable.
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string | ((file: FileHandle) => Promise<void>),
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {
-      await file.writeFile(data);
+      if (typeof content === 'function') await content(file);
+      else await file.writeFile(content);
       await file.sync();
     } finally {
       await file.close();

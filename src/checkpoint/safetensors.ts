@@ -1,8 +1,8 @@
 /** @file Reader and writer of safetensors files (https://github.com/huggingface/safetensors#format), single and sharded. */
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { diskError } from '../artifact/files.js';
+import { writeFileAtomic } from '../artifact/files.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { BinaryFile } from './binary-file.js';
 import { NUMBER_FORMATS } from './dequantize.js';
@@ -225,22 +225,11 @@ export async function writeSafetensors(
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
   head.set(json, 8);
 
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    const file = await open(temporary, 'w');
-    try {
-      await writeAll(file, head, signal);
-      for (const [, { data }] of ordered)
-        await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), signal);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw diskError(error, path);
-  }
+  await writeFileAtomic(path, async (file) => {
+    await writeAll(file, head, signal);
+    for (const [, { data }] of ordered)
+      await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), signal);
+  });
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
