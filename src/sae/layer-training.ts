@@ -7,6 +7,7 @@ import type { DeckPosition } from './deck.js';
 import type { MixedDeck } from './mixed-deck.js';
 import type { StepMetrics, TrainingConfig } from './training.js';
 import { TrainingCheckpoints } from './training-checkpoint.js';
+import { requireMemory } from './training-memory.js';
 import { type TrainingStart, TrainingStep } from './training-step.js';
 
 /** An autoencoder of a run: its name, which is that of its folder, and how it is trained. */
@@ -96,6 +97,7 @@ export class LayerTraining {
 
   private async begin(): Promise<MixedDeck> {
     const { directory, variants, deck, centre } = this.options;
+    requireMemory(variants.map(({ config }) => config));
     const found = await this.checkpoints.read();
     let bDec: Float32Array | undefined;
     if (!found) {

@@ -34,16 +34,22 @@ export function largestWidth(config: TrainingConfig, bytes: number): number {
 
 /**
  * Refuses what does not fit, before anything is allocated.
+ * @param configs what is trained side by side
  * @throws MoralscopeError `misuse` that says how much is needed, how much there is and which width would fit
  */
-export function requireMemory(config: TrainingConfig): void {
-  const needed = trainingBytes(config);
-  if (needed <= config.memory) return;
-  const width = largestWidth(config, config.memory);
+export function requireMemory(configs: readonly TrainingConfig[]): void {
+  const [{ dIn, batch, memory }] = configs;
+  const needed = configs.reduce((sum, config) => sum + trainingBytes(config), 0);
+  if (needed <= memory) return;
+  const fits = configs.length === 1 ? largestWidth(configs[0], memory) : 0;
+  const fix =
+    fits > 0
+      ? `Choose a width of at most ${fits}, or a smaller batch.`
+      : `Choose ${configs.length > 1 ? 'fewer widths or k in one run, or ' : ''}a smaller batch.`;
   throw new MoralscopeError(
     'misuse',
-    `Training ${config.width} latents of ${config.dIn} channels on batches of ${config.batch} takes ${gib(needed)}; there are ${gib(config.memory)}.`,
-    width > 0 ? `Choose a width of at most ${width}, or a smaller batch.` : 'Choose a smaller batch.',
+    `Training ${configs.map(({ width }) => width).join(' and ')} latents of ${dIn} channels on batches of ${batch} takes ${gib(needed)}; there are ${gib(memory)}.`,
+    fix,
   );
 }
 

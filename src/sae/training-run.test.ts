@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../random.js';
 import type { TrainingOptions, TrainingState } from './training.js';
 import { trainingConfig } from './training.js';
-import { trainingBytes } from './training-memory.js';
+import { requireMemory, trainingBytes } from './training-memory.js';
 import { TrainingStep } from './training-step.js';
 
 /** Features in superposition: more directions than channels, a few of them active in each state. */
@@ -182,6 +182,14 @@ test('what does not fit is refused before anything is allocated, with the larges
   expect(trainingBytes(trainingConfig({ ...options, width }))).toBeLessThanOrEqual(memory);
   expect(trainingBytes(trainingConfig({ ...options, width: width + 64 }))).toBeGreaterThan(memory);
   expect(trainingBytes(trainingConfig(options))).toBeLessThan(16 * 2 ** 30);
+});
+
+test('what fits by itself is refused side by side with what leaves it no room', () => {
+  const of = (width: number) => trainingConfig({ architecture: 'topk', dIn: 512, width, batch: 512, steps: 10, threads: 1 });
+  const [small, large] = [of(4096), of(8192)];
+  const memory = Math.max(trainingBytes(small), trainingBytes(large)) + 1;
+  expect(() => requireMemory([{ ...large, memory }])).not.toThrow();
+  expect(() => requireMemory([small, large].map((config) => ({ ...config, memory })))).toThrow('4096 and 8192 latents');
 });
 
 test('weights or a state of another shape are refused', async () => {

@@ -59,7 +59,7 @@ export class TrainingStep {
    */
   static async open(options: TrainingOptions, start: TrainingStart): Promise<TrainingStep> {
     const config = trainingConfig(options);
-    requireMemory(config);
+    requireMemory([config]);
     const shards = 'state' in start ? start.state.progress.shards : shardsOf(config);
     const exchange = openExchange(config, shards);
     const ranges = latentRanges(config.width, shards);
