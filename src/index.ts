@@ -22,7 +22,19 @@ export { type Inventory, type ListedModel, listModels } from './inventory.js';
 export { DecoderCache } from './model/decoder-cache.js';
 export { DecoderSession } from './model/decoder-session.js';
 export { DecodingSession } from './model/decoding-session.js';
+export {
+  type Change,
+  type Intervention,
+  type InterventionShape,
+  type Latents,
+  type Mode,
+  POSITIONS,
+  type Positions,
+  sameShapes,
+  shapeOf,
+} from './model/intervention.js';
 export { LanguageModel } from './model/language-model.js';
+export type { Steering } from './model/steering.js';
 export { buildCorpus } from './moral/build.js';
 export type { Corpus } from './moral/corpus.js';
 export { FOUNDATIONS, type Foundation, POLES, type Pole } from './moral/foundation.js';
