@@ -1,0 +1,196 @@
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type ArtifactDirectory, readManifest } from '../artifact/directory.js';
+import { writeFileAtomic } from '../artifact/files.js';
+import type { Manifest } from '../artifact/manifest.js';
+import { type SafetensorsTensor, writeSafetensors } from '../checkpoint/safetensors.js';
+import { MoralscopeError } from '../errors.js';
+import type { Intervention, Mode, Positions } from '../model/intervention.js';
+import type { LanguageModel } from '../model/language-model.js';
+import type { SparseAutoencoder } from '../sae/architecture.js';
+import { readSaeLens } from '../sae/formats/saelens.js';
+import { changeOf } from './remedy-changes.js';
+import { type Arm, type PROMPT_PLACES, REMEDY_ARM, RemedyContent, type RemedySite } from './remedy-schema.js';
+import { damaged, RemedyTensors } from './remedy-tensors.js';
+
+export const REMEDY_FORMAT = 'moralscope.remedy';
+export const REMEDY_VERSION = 1;
+const CONTENT = 'remedy.json';
+const TENSORS = 'remedy.safetensors';
+
+/** Which change is wanted. */
+export interface InterventionChoice {
+  /** The remedy itself, or one of its controls. */
+  arm?: string | undefined;
+  /** Default: the arm's usual one. */
+  mode?: Mode | undefined;
+  /** Tokens that are changed; default: all. */
+  positions?: Positions | undefined;
+}
+
+/** What was changed in a model, as data, with its controls. */
+export class Remedy {
+  private constructor(
+    readonly path: string,
+    readonly manifest: Manifest,
+    /** remedy.json */
+    readonly content: RemedyContent,
+    private readonly tensors: RemedyTensors | undefined,
+    private readonly saes: ReadonlyMap<string, SparseAutoencoder>,
+  ) {}
+
+  /** See `openRemedy`. */
+  static async open(dir: string): Promise<Remedy> {
+    const path = resolve(dir);
+    const manifest = await readManifest(path, REMEDY_FORMAT);
+    if (manifest.formatVersion !== REMEDY_VERSION)
+      throw damaged(path, `version ${manifest.formatVersion} of the format, where this version reads ${REMEDY_VERSION}`);
+    const content = await readContent(join(path, CONTENT));
+    const tensors = content.sites.length > 0 ? await RemedyTensors.read(join(path, TENSORS)) : undefined;
+    const saes = new Map<string, SparseAutoencoder>();
+    for (const { site, sae } of content.sites) if (sae) saes.set(site, (await readSaeLens(join(path, sae.folder))).sae);
+    const remedy = new Remedy(path, manifest, content, tensors, saes);
+    // What is missing is told now, and not when the first text is to be changed.
+    for (const arm of content.arms)
+      for (const mode of arm.modes) if (mode !== 'blend' || arm.name === REMEDY_ARM) remedy.all(arm, mode, 'all');
+    return remedy;
+  }
+
+  get kind(): RemedyContent['kind'] {
+    return this.content.kind;
+  }
+
+  get sites(): readonly RemedySite[] {
+    return this.content.sites;
+  }
+
+  /** The remedy and its controls. */
+  get arms(): readonly Arm[] {
+    return this.content.arms;
+  }
+
+  /**
+   * @throws MoralscopeError `misuse` for one that it does not have
+   */
+  arm(name: string): Arm {
+    const found = this.arms.find((arm) => arm.name === name);
+    if (found) return found;
+    if (this.arms.length === 1)
+      throw new MoralscopeError(
+        'misuse',
+        `${this.path} has no arm ${name}: it was made without --controls.`,
+        'Make it again with --controls.',
+      );
+    throw new MoralscopeError('misuse', `${this.path} has no arm ${name}, only ${armNames(this.arms)}.`, 'Name one of these.');
+  }
+
+  /**
+   * The change of an arm at each of its sites, from the first to the last; none for a prompt.
+   * @throws MoralscopeError `misuse` for an arm or a mode that it does not have
+   */
+  interventions({ arm: name = REMEDY_ARM, mode: wanted, positions = 'all' }: InterventionChoice = {}): Intervention[] {
+    const arm = this.arm(name);
+    const mode = wanted ?? arm.modes[0];
+    if (mode === undefined) return [];
+    if (!arm.modes.includes(mode))
+      throw new MoralscopeError(
+        'misuse',
+        `The arm ${name} of ${this.path} (${this.kind}) has no mode ${mode}, ${arm.modes.length > 0 ? `only ${arm.modes.join(', ')}` : 'since it is a text'}.`,
+        arm.modes.length > 0 ? 'Choose one that it has.' : 'Leave the mode out.',
+      );
+    return this.all(arm, mode, positions);
+  }
+
+  /**
+   * The text of an arm, where the remedy is a prompt.
+   * @throws MoralscopeError `misuse` for an arm that it does not have
+   */
+  prompt(name: string = REMEDY_ARM): { place: (typeof PROMPT_PLACES)[number]; text: string } | undefined {
+    const { text } = this.arm(name);
+    const { prompt } = this.content;
+    return prompt && text !== undefined ? { place: prompt.place, text } : undefined;
+  }
+
+  private all(arm: Arm, mode: Mode, positions: Positions): Intervention[] {
+    const { path, tensors, content } = this;
+    const { hidden } = content.model;
+    return this.sites.map((site) => ({
+      site: site.site,
+      change: changeOf({ path, tensors: tensors!, hidden, site, arm, sae: this.saes.get(site.site) }, mode),
+      positions,
+      sinkThreshold: site.sinkThreshold,
+    }));
+  }
+}
+
+/**
+ * Opens a remedy that `align` made, its tensors with it.
+ * @throws MoralscopeError `not-found` where there is none; `bad-file` naming the tensor or field that is missing, has another shape, or
+ * holds what is no number
+ */
+export function openRemedy(path: string): Promise<Remedy> {
+  return Remedy.open(path);
+}
+
+/**
+ * Writes remedy.json and remedy.safetensors; the caller finishes the directory.
+ * @param tensors by `tensorName`
+ */
+export async function writeRemedy(
+  directory: ArtifactDirectory,
+  content: RemedyContent,
+  tensors: Readonly<Record<string, SafetensorsTensor>>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const checked = RemedyContent.parse(content);
+  if (checked.sites.length > 0) await writeSafetensors(directory.file(TENSORS), tensors, { kind: content.kind }, signal);
+  await writeFileAtomic(directory.file(CONTENT), `${JSON.stringify(checked, null, 1)}\n`);
+}
+
+/** What of a model decides whether a remedy fits it. */
+export type RemediedModel = Pick<LanguageModel, 'name' | 'sha256'> & {
+  spec: Pick<LanguageModel['spec'], 'hidden' | 'layers'>;
+  tokenizer: Pick<LanguageModel['tokenizer'], 'sha256'>;
+};
+
+/** Throws `misuse` that names the width, layer, tokenizer or checkpoint in which the model is not that of the remedy. */
+export function requireItsModel({ path, content, sites }: Remedy, model: RemediedModel): void {
+  const { name, sha256, tokenizer, hidden, layers } = content.model;
+  const differs = (its: string, theirs: string) =>
+    new MoralscopeError(
+      'misuse',
+      `${path} was made for ${its}; ${model.name} ${theirs}.`,
+      `Give ${name}, or make a remedy for ${model.name}.`,
+    );
+  const short = (digest: string) => digest.slice(0, 12);
+  if (model.spec.hidden !== hidden) throw differs(`states of ${hidden} channels (${name})`, `has ${model.spec.hidden}`);
+  const beyond = sites.find(({ layer }) => layer >= model.spec.layers);
+  if (beyond) throw differs(`${beyond.site} (${name})`, `has ${model.spec.layers} layers, 0 to ${model.spec.layers - 1}`);
+  if (model.spec.layers !== layers) throw differs(`a model of ${layers} layers (${name})`, `has ${model.spec.layers}`);
+  if (model.sha256 !== sha256) throw differs(`${name} (${short(sha256)})`, `is another checkpoint (${short(model.sha256)})`);
+  if (tokenizer !== null && model.tokenizer.sha256 !== tokenizer)
+    throw differs(`the tokenizer ${short(tokenizer)} (${name})`, `comes with the tokenizer ${short(model.tokenizer.sha256)}`);
+}
+
+async function readContent(path: string): Promise<RemedyContent> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw damaged(path, (cause as Error).message, cause);
+  }
+  const parsed = RemedyContent.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw damaged(path, `${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Names of arms in a message: those with numbers once. */
+function armNames(arms: readonly Arm[]): string {
+  const counts = new Map<string, number>();
+  for (const { name } of arms) {
+    const series = name.replace(/-\d+[+-]?$/, '');
+    counts.set(series, (counts.get(series) ?? 0) + 1);
+  }
+  return [...counts].map(([series, count]) => (count > 1 ? `${series}-00 and on (${count})` : series)).join(', ');
+}
