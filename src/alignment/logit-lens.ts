@@ -54,7 +54,7 @@ export async function logitLens(
       // A text has a row for each of its tokens, whatever they are: their states are the given ones.
       const length = 2 * rows;
       const batch = { ids: new Int32Array(length), lengths: Int32Array.of(length), batch: 1, length };
-      const logits = (await session.run(batch, given)).logits!;
+      const logits = (await session.run(batch, { given })).logits!;
       for (let i = 0; i < rows; i++) {
         const at = 2 * i * vocabulary;
         const odd = new Float64Array(vocabulary);

@@ -3,7 +3,7 @@ import { ProtobufMessage } from './protobuf.js';
 /** An ONNX model as plain values, and its encoding. Field numbers are those of onnx.proto (IR version 10). */
 
 /** Element types by the names onnxruntime uses, with their numbers in the file. */
-export const ELEMENT_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, uint4: 21 } as const;
+export const ELEMENT_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, uint4: 21 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 export type Numbers = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;

@@ -47,7 +47,7 @@ test('a site whose states are given takes the place of the blocks before it', as
     const session = await DecoderSession.open(await compileDecoder(checkpoint, { sites: [second], logits: 'all', given: name }), {
       threads: 1,
     });
-    const same = await session.run(batch, plain.residuals[i]);
+    const same = await session.run(batch, { given: plain.residuals[i] });
     for (const [found, expected] of [
       [same.residuals[0], plain.residuals[names.indexOf(second)]],
       [same.logits!, plain.logits!],
@@ -55,10 +55,7 @@ test('a site whose states are given takes the place of the blocks before it', as
       for (const [at, value] of expected.entries()) expect(Math.abs(found[at] - value)).toBeLessThan(1e-5);
     await expect(session.run(batch)).rejects.toThrow(RangeError);
     const logits = plain.logits!.slice();
-    const changed = await session.run(
-      batch,
-      plain.residuals[i].map((value) => 1.1 * value + 0.1),
-    );
+    const changed = await session.run(batch, { given: plain.residuals[i].map((value) => 1.1 * value + 0.1) });
     expect(Math.max(...changed.logits!.map((value, at) => Math.abs(value - logits[at])))).toBeGreaterThan(0.01);
     await session.close();
   }

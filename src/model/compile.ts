@@ -14,6 +14,7 @@ import { decoderGraph, graphDepth } from './decoder-graph.js';
 import { mapDecoder } from './family.js';
 import { footprints } from './footprint.js';
 import { headWidth } from './heads.js';
+import { checkShapes, type InterventionShape } from './intervention.js';
 import type { DecoderMapping } from './mapping.js';
 import { decoderWeights } from './parameters.js';
 import { type Precision, requirePrecision, storedType } from './precision.js';
@@ -32,6 +33,11 @@ export interface CompileOptions extends WorkOptions {
   cache?: boolean | undefined;
   /** A site, by name, whose states every run is given, in place of those that the blocks up to it would give. */
   given?: string | undefined;
+  /**
+   * Changes of states, one a site at most (`shapeOf` an intervention), for which a run may be given the numbers (`Steering`). A tapped
+   * site shows what its change has made of it. Default: none.
+   */
+  interventions?: readonly InterventionShape[] | undefined;
   /** Of the weights. Default: fp32. */
   precision?: Precision | undefined;
 }
@@ -55,7 +61,7 @@ interface GraphManifest {
 /**
  * Makes the graph of a checkpoint's decoder, or finds it in the cache: `graphs/{family}-{precision}-{content hash}/` holds the
  * weights, which all graphs of the model share, and one .onnx file for each choice of sites.
- * @throws MoralscopeError `misuse` for a site the model does not have or what is no precision; `unsupported`, `bad-file` for a checkpoint we cannot
+ * @throws MoralscopeError `misuse` for a site the model does not have, two interventions at one, or what is no precision; `unsupported`, `bad-file` for a checkpoint we cannot
  * build, or whose weights are not finite; `disk`; `cancelled`
  */
 export async function compileDecoder(
@@ -73,11 +79,22 @@ export async function compileDecoder(
   const logits = options.logits ?? null;
   if (!logits && sites.length === 0)
     throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
+  const interventions = options.interventions ?? [];
+  checkShapes(interventions, spec.layers);
   checkHeads(checkpoint, spec);
   const { directory, tensors } = await storeWeights(checkpoint, mapping, precision, options);
   const cache = options.cache ?? false;
   const given = options.given === undefined ? undefined : parseSite(options.given, spec.layers);
-  const model = encodeModel(decoderGraph(spec, { sites, logits, cache, given, weights: { file: WEIGHTS, tensors } }));
+  const model = encodeModel(
+    decoderGraph(spec, {
+      sites,
+      logits,
+      cache,
+      given,
+      interventions: interventions.map((shape) => ({ shape })),
+      weights: { file: WEIGHTS, tensors },
+    }),
+  );
   const graph = join(directory, `${sha256(model).slice(0, 16)}.onnx`);
   const present = await readFile(graph).catch(() => undefined);
   if (!present?.equals(model)) await writeFileAtomic(graph, model);
@@ -87,6 +104,7 @@ export async function compileDecoder(
     graph,
     sites: names,
     given: given ? formatSite(given) : null,
+    interventions,
     logits,
     precision,
     hidden,

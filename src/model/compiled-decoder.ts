@@ -1,3 +1,4 @@
+import type { InterventionShape } from './intervention.js';
 import type { Precision } from './precision.js';
 import type { RotaryFrequencies } from './rotary.js';
 import type { Sight } from './sight.js';
@@ -16,6 +17,8 @@ export interface CompiledDecoder {
   readonly sites: readonly string[];
   /** The site whose states a run is given, by name; null: none. */
   readonly given: string | null;
+  /** The interventions whose numbers a run may be given, in their order. */
+  readonly interventions: readonly InterventionShape[];
   /** Whose logits a run returns; null: nobody's. */
   readonly logits: LogitsOf | null;
   /** Of its weights. */

@@ -2,10 +2,12 @@ import { GraphBuilder, type Value } from '../graph/builder.js';
 import type { Graph } from '../graph/onnx.js';
 import { add, gather, scale, softCap } from '../graph/operators.js';
 import { attend } from './attention.js';
+import { type ChangeValues, changeOf } from './change-graph.js';
 import type { LogitsOf } from './compiled-decoder.js';
 import { DecoderParts, type GraphWeights } from './decoder-parts.js';
+import type { InterventionShape } from './intervention.js';
 import { transform } from './mlp.js';
-import { formatSite, type Site } from './site.js';
+import { formatSite, type Site, type SitePoint } from './site.js';
 import type { DecoderSpec } from './spec.js';
 
 export interface DecoderGraphOptions {
@@ -16,7 +18,23 @@ export interface DecoderGraphOptions {
   cache: boolean;
   /** A site whose states are an input, in place of those that the blocks up to it would give. */
   given?: Site | undefined;
+  /** Changes of states, one a site at most. Default: none. */
+  interventions?: readonly GraphIntervention[] | undefined;
   weights: GraphWeights;
+}
+
+export interface GraphIntervention {
+  shape: InterventionShape;
+  /** Where its numbers come from. Default: they are inputs of the graph, `interventions.{i}.{name}`. */
+  values?: ((g: GraphBuilder) => ChangeValues) | undefined;
+}
+
+/** The residual stream between two blocks, and its norm as the next one reads it. */
+interface Stream {
+  readonly sum: Value;
+  readonly normed: Value;
+  /** Whether both come from one kernel that adds two streams. */
+  readonly added: boolean;
 }
 
 /** Blocks that a graph with these outputs runs. */
@@ -30,47 +48,66 @@ export function graphDepth(spec: DecoderSpec, { sites, logits }: Pick<DecoderGra
  * of each text's last token; without a cache `last` [batch], the index of each text's last token, and `length` [1].
  * float32: with a given site `given` [rows, hidden]; `rotary.{rope}.cos` and `.sin` [positions, headWidth / 2] of each kind of rotary
  * positions (`RotaryTable`); with a cache `past.{layer}.keys` and `.values` [batch, kvHeads, room, headWidth], and the `sightBias` of
- * each kind of sight.
- * Outputs: each site by name, [rows, hidden]; `logits` [batch, vocabulary], or [rows, vocabulary] of all; with a cache
+ * each kind of sight; the numbers of each intervention (`ChangeValues`).
+ * Outputs: each site by name, [rows, hidden], after its intervention; `logits` [batch, vocabulary], or [rows, vocabulary] of all; with a cache
  * `present.{layer}.keys` and `.values` of these tokens, [batch, kvHeads, length, headWidth].
  */
-export function decoderGraph(spec: DecoderSpec, { sites, logits, cache, given, weights }: DecoderGraphOptions): Graph {
+export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): Graph {
+  const { sites, logits, cache, given, interventions = [], weights } = options;
   const g = new GraphBuilder();
   const parts = new DecoderParts(g, spec, weights);
   const lastRows = g.input('last_rows', 'int32', ['batch']);
   const givenStates = g.input('given', 'float32', ['rows', spec.hidden]);
-  const isGiven = (layer: number, point: Site['point']) => given?.layer === layer && given.point === point;
+  const isGiven = (layer: number, point: SitePoint) => given?.layer === layer && given.point === point;
+  /** What is added to the states of a site, if anything. */
+  const changeAt = (layer: number, point: SitePoint, x: Value): Value | undefined => {
+    const i = interventions.findIndex(({ shape }) => shape.site === formatSite({ layer, point }));
+    if (i < 0) return undefined;
+    const { shape, values } = interventions[i];
+    const inputs: ChangeValues = (name, lengths) => g.input(`interventions.${i}.${name}`, 'float32', lengths);
+    return changeOf(g, x, shape, values?.(g) ?? inputs, `latents.${i}`);
+  };
+  /** What attention or MLP adds to the stream, as it leaves this site. */
+  const outAt = (layer: number, point: SitePoint, x: Value): Value => {
+    const out = isGiven(layer, point) ? givenStates : x;
+    const change = changeAt(layer, point, out);
+    return change ? add(g, out, change) : out;
+  };
+  const alone = (sum: Value, norm: string): Stream => ({ sum, normed: parts.normalise(sum, norm), added: false });
+  const together = (a: Value, b: Value, norm: string): Stream => ({ ...parts.addThenNormalise(a, b, norm), added: true });
+  /** The stream as it leaves this site. */
+  const streamAt = (layer: number, point: SitePoint, stream: Stream, norm: string): Stream => {
+    const out = isGiven(layer, point) ? alone(givenStates, norm) : stream;
+    const change = changeAt(layer, point, out.sum);
+    if (!change) return out;
+    // Normed as it would be without the change, so that a change of 0 changes no bit.
+    return out.added ? together(out.sum, change, norm) : alone(add(g, out.sum, change), norm);
+  };
 
-  let stream = parts.matrix('embedding').rowsAt(parts.ids);
-  if (spec.learnedPositions) stream = add(g, stream, gather(g, parts.stored('positions'), parts.positions));
-  if (spec.embeddingScale !== undefined) stream = scale(g, stream, spec.embeddingScale);
-  let normed = parts.normalise(stream, 'blocks.0.attn_norm');
+  let embedded = parts.matrix('embedding').rowsAt(parts.ids);
+  if (spec.learnedPositions) embedded = add(g, embedded, gather(g, parts.stored('positions'), parts.positions));
+  if (spec.embeddingScale !== undefined) embedded = scale(g, embedded, spec.embeddingScale);
+  let stream = alone(embedded, 'blocks.0.attn_norm');
   const states = new Map<string, Value>();
   for (let layer = 0; layer < graphDepth(spec, { sites, logits }); layer++) {
     const block = `blocks.${layer}`;
-    if (isGiven(layer, 'resid_pre')) {
-      stream = givenStates;
-      normed = parts.normalise(stream, `${block}.attn_norm`);
-    }
+    const before = streamAt(layer, 'resid_pre', stream, `${block}.attn_norm`);
     const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm` : 'final_norm';
-    const { attended: mixed, present } = attend(parts, normed, block, spec.blocks[layer], cache ? parts.past(layer) : undefined);
+    const past = cache ? parts.past(layer) : undefined;
+    const { attended: mixed, present } = attend(parts, before.normed, block, spec.blocks[layer], past);
     if (present) for (const [part, value] of Object.entries(present)) g.output(value, `present.${layer}.${part}`);
-    const attended = isGiven(layer, 'attn_out') ? givenStates : mixed;
+    const attended = outAt(layer, 'attn_out', mixed);
     const middle = spec.parallel
-      ? { sum: add(g, stream, attended), normed: parts.normalise(stream, `${block}.mlp_norm`) }
-      : parts.addThenNormalise(stream, attended, `${block}.mlp_norm`);
-    const transformed = isGiven(layer, 'mlp_out') ? givenStates : transform(parts, middle.normed, block, spec.blocks[layer]);
-    const after = isGiven(layer, 'resid_post')
-      ? { sum: givenStates, normed: parts.normalise(givenStates, next) }
-      : parts.addThenNormalise(middle.sum, transformed, next);
-    const points = { resid_pre: stream, attn_out: attended, mlp_out: transformed, resid_post: after.sum } as const;
-    for (const [point, value] of Object.entries(points)) states.set(formatSite({ layer, point: point as Site['point'] }), value);
-    stream = after.sum;
-    normed = after.normed;
+      ? { sum: add(g, before.sum, attended), normed: parts.normalise(before.sum, `${block}.mlp_norm`) }
+      : parts.addThenNormalise(before.sum, attended, `${block}.mlp_norm`);
+    const transformed = outAt(layer, 'mlp_out', transform(parts, middle.normed, block, spec.blocks[layer]));
+    stream = streamAt(layer, 'resid_post', together(middle.sum, transformed, next), next);
+    const points = { resid_pre: before.sum, attn_out: attended, mlp_out: transformed, resid_post: stream.sum } as const;
+    for (const [point, value] of Object.entries(points)) states.set(formatSite({ layer, point: point as SitePoint }), value);
   }
   for (const site of sites) g.output(states.get(formatSite(site))!, formatSite(site));
   if (logits) {
-    const read = logits === 'last' ? gather(g, normed, lastRows) : normed;
+    const read = logits === 'last' ? gather(g, stream.normed, lastRows) : stream.normed;
     const plain = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head').product(read);
     g.output(spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap), 'logits');
   }

@@ -2,6 +2,7 @@ import { GraphSession, type GraphTensor } from '../graph/session.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
 import { RotaryTable } from './rotary.js';
 import { sightBias, sightName } from './sight.js';
+import { checkSteering, type Stage, type Steering, SteeringInputs } from './steering.js';
 import type { TokenBatch, TokenRows } from './token-rows.js';
 
 /** The arrays are overwritten by the session's next run: copy what is to stay. */
@@ -27,24 +28,43 @@ interface CachedRun {
   past: Readonly<Record<string, GraphTensor>>;
 }
 
+interface RunInputs {
+  /** Of earlier tokens, if the decoder has a cache. */
+  cache?: CachedRun;
+  /** States of the given site, [rows, hidden], where the decoder was compiled with one. */
+  given?: Float32Array | undefined;
+  /** Where the decoder was compiled with interventions; default: a strength of 0. */
+  steering?: Steering | undefined;
+  /** Default: `prompt`. */
+  stage?: Stage | undefined;
+}
+
 /** A compiled decoder's graph, ready to be fed: what its sessions have in common. */
 export class DecoderRunner {
   private readonly memory = new Map<string, Float32Array>();
   private readonly tables: readonly (readonly [string, RotaryTable])[];
+  private readonly steered: SteeringInputs;
 
   private constructor(
     readonly compiled: CompiledDecoder,
     private readonly session: GraphSession,
   ) {
     this.tables = Object.entries(compiled.ropes).map(([name, rope]) => [name, new RotaryTable(rope)]);
+    this.steered = new SteeringInputs(compiled);
   }
 
   static async open(compiled: CompiledDecoder, { threads }: { threads?: number | undefined }): Promise<DecoderRunner> {
     return new DecoderRunner(compiled, await GraphSession.open(compiled.graph, { threads }));
   }
 
-  /** @throws RangeError for lengths or ids outside what the decoder takes, so many tokens of each text being there before */
-  check({ ids, lengths, batch, length }: TokenBatch, cached?: Int32Array): void {
+  /**
+   * @param more.cached tokens of each text that are there before
+   * @throws RangeError for lengths or ids outside what the decoder takes; MoralscopeError `misuse` for such a steering
+   */
+  check(
+    { ids, lengths, batch, length }: TokenBatch,
+    { cached, steering }: { cached?: Int32Array; steering?: Steering | undefined } = {},
+  ): void {
     const { vocabulary, context } = this.compiled;
     if (length < 1 || batch < 1 || ids.length !== batch * length || lengths.length !== batch)
       throw new RangeError(`${ids.length} ids and ${lengths.length} lengths for ${batch} texts of ${length} tokens`);
@@ -54,6 +74,7 @@ export class DecoderRunner {
       if (all > context) throw new RangeError(`a text of ${all} tokens; the model takes 1 to ${context}`);
     }
     for (const id of ids) if (id < 0 || id >= vocabulary) throw new RangeError(`token ${id}; the vocabulary has ${vocabulary}`);
+    if (steering) checkSteering(steering, this.compiled, batch);
   }
 
   /** Memory for the states of so many rows and texts, kept from run to run so that it does not grow with their number. */
@@ -66,21 +87,21 @@ export class DecoderRunner {
   /**
    * Runs these rows into `states`.
    * @param lengths tokens of each text
-   * @param more.cache of earlier tokens, if the decoder has one
-   * @param more.given states of the given site, [rows, hidden], where the decoder was compiled with one
    * @returns outputs that `states` does not hold
    */
   async run(
-    { ids, positions, place, first }: TokenRows,
+    tokens: TokenRows,
     lengths: Int32Array,
     states: Omit<DecoderStates, 'place'>,
-    { cache, given }: { cache?: CachedRun; given?: Float32Array | undefined } = {},
+    { cache, given, steering, stage = 'prompt' }: RunInputs = {},
   ): Promise<Record<string, GraphTensor>> {
+    const { ids, positions, place, first } = tokens;
     const { sites, sights, hidden, vocabulary } = this.compiled;
     const [rows, texts] = [ids.length, lengths.length];
     const length = place.length / texts;
     const feeds: Record<string, GraphTensor> = {
       ...cache?.past,
+      ...this.steered.of(steering, tokens, lengths, stage),
       ids: { data: ids, shape: [rows] },
       position: { data: positions, shape: [rows] },
       place: { data: place, shape: [texts, length] },

@@ -168,7 +168,7 @@ class ExactBlocks {
     const weights = { file: WEIGHTS, tensors };
     await writeFileAtomic(graph, encodeModel(decoderGraph(spec, { ...options, cache: false, weights })));
     const sites = options.sites.map(formatSite);
-    const compiled = { ...this.compiled, graph, sites, logits: options.logits, vocabulary: spec.vocabulary };
+    const compiled = { ...this.compiled, graph, sites, interventions: [], logits: options.logits, vocabulary: spec.vocabulary };
     const runner = await DecoderRunner.open(compiled, this.options);
     try {
       const states = runner.states(rows.ids.length, this.batch.batch);

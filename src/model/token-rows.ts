@@ -23,25 +23,35 @@ export interface TokenRows {
   first: Int32Array;
 }
 
+/** What of a batch has rows of its own though it begins like other texts. */
+export interface Separation {
+  /** The group of each text, from 0, [batch]: only texts of one group share rows. Default: all do. */
+  groups?: readonly number[];
+  /** Whether the last token of each text shares its row with none. Default: false. */
+  last?: boolean;
+}
+
 /** One row for each distinct beginning of a batch's texts, in the order in which they occur. */
-export function distinctBeginnings({ ids, lengths, batch, length }: TokenBatch): TokenRows {
+export function distinctBeginnings({ ids, lengths, batch, length }: TokenBatch, { groups, last }: Separation = {}): TokenRows {
   const place = new Int32Array(batch * length);
   const first = new Int32Array(batch * length);
   const positions = new Int32Array(batch * length);
-  // By the row of the beginning one token shorter (-1: none) and the token that follows it.
+  const most = groups?.reduce((a, b) => Math.max(a, b)) ?? 0;
+  // By the row of the beginning one token shorter (-1 - group: none) and the token that follows it.
   const known = new Map<number, number>();
   let rows = 0;
   for (let text = 0; text < batch; text++) {
-    let row = -1;
+    let row = -1 - (groups?.[text] ?? 0);
     for (let position = 0; position < length; position++) {
       const at = text * length + position;
       if (position < lengths[text]) {
-        const key = (row + 1) * 2 ** 31 + ids[at];
-        const found = known.get(key);
+        const key = (row + 1 + most) * 2 ** 31 + ids[at];
+        const apart = last && position === lengths[text] - 1;
+        const found = apart ? undefined : known.get(key);
         if (found === undefined) {
           first[rows] = at;
           positions[rows] = position;
-          known.set(key, rows);
+          if (!apart) known.set(key, rows);
         }
         row = found ?? rows++;
       }

@@ -122,7 +122,7 @@ export async function spliceFigures(options: SpliceOptions, matmul: MatMul): Pro
       for (const change of CHANGES) {
         throwIfCancelled(signal);
         const given = await changed(prepared, change, moments.mean, encoders);
-        const { logits } = await upper.run(batch, given);
+        const { logits } = await upper.run(batch, { given });
         addChanged(sums, prepared, change, next, logits!, model.spec.vocabulary);
       }
       done += texts.length;
