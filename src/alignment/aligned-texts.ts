@@ -1,5 +1,8 @@
 /** @file Texts as alignment sees them: states, what the frozen latents leave to the chosen ones, and judgments. */
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
+import type { SparseAutoencoder } from '../sae/architecture.js';
+import type { SaeEncoder } from '../sae/encoder.js';
+import { type Codes, encoderInput } from '../sae/forward.js';
 import type { Profile } from './alignment-profile.js';
 import type { MoralTargets } from './moral-targets.js';
 
@@ -72,4 +75,57 @@ export function textsAt(texts: AlignedTexts, positions: Int32Array): AlignedText
     target: rows(texts.target, new Float32Array(n * d), d),
     frozen: rows(texts.frozen, new Float64Array(n), 1),
   };
+}
+
+/** Texts that went through the whole autoencoder once. */
+export interface EncodedTexts {
+  n: number;
+  d: number;
+  sae: SparseAutoencoder;
+  /** What the encoder multiplied, [n, d]. */
+  input: Float32Array;
+  codes: Codes;
+  /** States minus their reconstruction, [n, d]. */
+  residual: Float32Array;
+}
+
+/** @param x states, [n, d] */
+export async function encodeTexts(encoder: SaeEncoder, x: Float32Array, n: number): Promise<EncodedTexts> {
+  const { sae } = encoder;
+  const { spec, weights } = sae;
+  const d = spec.dIn;
+  const codes = await encoder.encode(x, n);
+  const residual = new Float32Array(n * d);
+  const left = new Float64Array(d);
+  for (let i = 0; i < n; i++) {
+    for (let c = 0; c < d; c++) left[c] = x[i * d + c] - weights.bDec[c];
+    for (let e = codes.offsets[i]; e < codes.offsets[i + 1]; e++)
+      for (let c = 0, at = codes.latents[e] * d; c < d; c++) left[c] -= codes.values[e] * weights.wDec[at++];
+    residual.set(left, i * d);
+  }
+  return { n, d, sae, input: Float32Array.from(encoderInput(sae, x, n)), codes, residual };
+}
+
+/** The texts for training some latents: the part of all others is constant, and taken off here once. */
+export function forLatents(
+  { n, d, sae, input, codes, residual }: EncodedTexts,
+  latents: Int32Array,
+  judged: Judgments,
+): AlignedTexts {
+  const { wDec } = sae.weights;
+  const chosen = new Uint8Array(sae.spec.width);
+  for (const latent of latents) chosen[latent] = 1;
+  const target = residual.slice();
+  const frozen = new Float64Array(n);
+  const left = new Float64Array(d);
+  for (let i = 0; i < n; i++) {
+    left.set(residual.subarray(i * d, (i + 1) * d));
+    for (let e = codes.offsets[i]; e < codes.offsets[i + 1]; e++) {
+      const latent = codes.latents[e];
+      if (!chosen[latent]) frozen[i] += codes.values[e];
+      else for (let c = 0, at = latent * d; c < d; c++) left[c] += codes.values[e] * wDec[at++];
+    }
+    target.set(left, i * d);
+  }
+  return { ...judged, d, input, target, frozen };
 }

@@ -3,6 +3,7 @@ import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Random } from '../random.js';
 import type { AlignedTexts, Judgments } from './aligned-texts.js';
 import type { Profile } from './alignment-profile.js';
+import type { ChosenRows } from './chosen-rows.js';
 import type { MoralMap } from './moral-map.js';
 
 const K = POLES.length;
@@ -20,16 +21,6 @@ const [MARGIN, STRONG] = [0.5, 0.3];
 const [PROTO_MARGIN, PAIRS] = [0.1, 100];
 
 type Numbers = Float32Array | Float64Array;
-
-/** The parameters that train, or their gradient: a row for every chosen latent. */
-export interface TrainedRows<A extends Numbers = Float32Array> {
-  /** [latents, d]: the columns of the encoder. */
-  encoder: A;
-  /** [latents] */
-  bias: A;
-  /** [latents, d] */
-  decoder: A;
-}
 
 /** Two texts of a batch with m > 0 on the same pole. */
 export interface TextPair {
@@ -120,9 +111,9 @@ export class AlignmentLoss {
   evaluate<A extends Numbers>(
     batch: AlignedTexts,
     pre: Numbers,
-    rows: TrainedRows<A>,
+    rows: ChosenRows<A>,
     pairs: readonly TextPair[],
-    gradient?: TrainedRows<Numbers>,
+    gradient?: ChosenRows<Numbers>,
   ): Terms {
     const { n } = batch;
     const active = this.active(n, pre, rows.bias);
@@ -227,9 +218,9 @@ export class AlignmentLoss {
   private perLatent<A extends Numbers>(
     { n, d, input, target, frozen, largest }: AlignedTexts,
     { offsets, latents, z }: Active,
-    { decoder }: TrainedRows<A>,
+    { decoder }: ChosenRows<A>,
     { da, dPoles }: { da: Float64Array; dPoles: Float64Array },
-    gradient: TrainedRows<Numbers> | undefined,
+    gradient: ChosenRows<Numbers> | undefined,
   ): Pick<Terms, 'rec' | 'sparsity' | 'mono'> {
     const { map, width } = this.options;
     const { units, weights } = this;
@@ -254,8 +245,7 @@ export class AlignmentLoss {
         if (!gradient) continue;
         let dz = weights.sparsity * sparsityShare + (isImpure ? weights.mono * monoShare * 2 * z[e] : 0);
         for (let pole = 0; pole < K; pole++)
-          dz +=
-            (map.weights[f * K + pole] * da[i * K + pole] + map.leading[f * K + pole] * dPoles[i * K + pole]) / units.z;
+          dz += (map.weights[f * K + pole] * da[i * K + pole] + map.leading[f * K + pole] * dPoles[i * K + pole]) / units.z;
         let along = 0;
         for (let c = 0, at = f * d; c < d; c++) along += miss[c] * decoder[at++];
         dz += weights.rec * 2 * recShare * along;

@@ -4,8 +4,9 @@ import type { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';
 import { AdamW, oneCycle } from './adamw.js';
 import { type AlignedTexts, textsAt } from './aligned-texts.js';
-import { type AlignmentLoss, drawPairs, TERMS, type TextPair, type Terms, type TrainedRows } from './alignment-loss.js';
+import { type AlignmentLoss, drawPairs, TERMS, type Terms, type TextPair } from './alignment-loss.js';
 import type { Profile } from './alignment-profile.js';
+import type { ChosenRows } from './chosen-rows.js';
 import { weightedDraws } from './typical-texts.js';
 
 export interface TrainingSettings {
@@ -36,7 +37,7 @@ export interface EpochLoss {
 
 export interface TrainedLatents {
   /** Those of the epoch with the smallest validation loss; the given ones where none was below theirs. */
-  rows: TrainedRows;
+  rows: ChosenRows;
   /** 0: training found nothing better than the start. */
   bestEpoch: number;
   curves: EpochLoss[];
@@ -49,7 +50,7 @@ export interface TrainedLatents {
  * @param drawing weight of every training text, [n]
  */
 export async function trainLatents(
-  start: TrainedRows,
+  start: ChosenRows,
   { train, validation, drawing }: { train: AlignedTexts; validation: AlignedTexts; drawing: Float64Array },
   loss: AlignmentLoss,
   matmul: MatMul,
@@ -76,7 +77,9 @@ export async function trainLatents(
         const point = oneCycle((epoch - 1) * steps + step, epochs * steps, learningRate);
         for (const key of ['encoder', 'bias', 'decoder'] as const) optimisers[key].take(gradient[key], point);
       }
-      withTotal(terms, loss).forEach((value, i) => (sums[i] += value / steps));
+      withTotal(terms, loss).forEach((value, i) => {
+        sums[i] += value / steps;
+      });
     }
     return named(sums);
   };
@@ -97,17 +100,17 @@ export async function trainLatents(
 /** Products of the texts' inputs with the encoder, [n, latents]. */
 export function productsOf(
   { n, d, input }: Pick<AlignedTexts, 'n' | 'd' | 'input'>,
-  { encoder, bias }: Pick<TrainedRows, 'encoder' | 'bias'>,
+  { encoder, bias }: Pick<ChosenRows, 'encoder' | 'bias'>,
   matmul: MatMul,
 ): Promise<Float32Array> {
   return matmul.product(input, encoder, { m: n, n: bias.length, k: d, transposeB: true });
 }
 
-function map<T>({ encoder, bias, decoder }: TrainedRows, of: (tensor: Float32Array) => T) {
+function map<T>({ encoder, bias, decoder }: ChosenRows, of: (tensor: Float32Array) => T) {
   return { encoder: of(encoder), bias: of(bias), decoder: of(decoder) };
 }
 
-const copyOf = (rows: TrainedRows): TrainedRows => map(rows, (tensor) => tensor.slice());
+const copyOf = (rows: ChosenRows): ChosenRows => map(rows, (tensor) => tensor.slice());
 
 const withTotal = (terms: Terms, loss: AlignmentLoss) => [...TERMS.map((term) => terms[term]), loss.total(terms)];
 

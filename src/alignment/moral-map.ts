@@ -32,6 +32,7 @@ export class MoralMap {
       const leading = positive.slice(0, LEADING);
       for (const f of leading) this.leading[f * K + pole] = 1 / leading.length;
     }
-    for (const f of all) for (let pole = 1; pole < K; pole++) if (of(f, pole) > of(f, this.dimension[f])) this.dimension[f] = pole;
+    for (const f of all)
+      for (let pole = 1; pole < K; pole++) if (of(f, pole) > of(f, this.dimension[f])) this.dimension[f] = pole;
   }
 }

@@ -20,7 +20,7 @@ export function typicality(x: Float32Array, d: number, { n, m }: Pick<Judgments,
     const sum = new Float64Array(d);
     for (let text = 0; text < n; text++) {
       const weight = profile === 'paper' ? Number(m[text * K + pole] === 1) : m[text * K + pole];
-      if (weight > 0) state(text).forEach((value, c) => (sum[c] += weight * value));
+      if (weight > 0) for (let c = 0, at = text * d; c < d; c++) sum[c] += weight * data[at++];
     }
     return Float32Array.from(sum);
   });

@@ -1,6 +1,5 @@
 /** @file Autoencoders without competition between latents: each is active above a threshold of its own, whatever the others do. */
-import { throwIfCancelled } from '../errors.js';
-import { MoralscopeError } from '../errors.js';
+import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { MatMul } from '../graph/matmul.js';
 import type { WorkOptions } from '../progress.js';
 import { type SparseAutoencoder, sparseAutoencoder } from './architecture.js';
@@ -24,6 +23,8 @@ export interface JumpRelu {
 
 /** Latents whose pre-activations are in memory at a time. */
 const BLOCK = 256;
+/** Products round otherwise in another kernel: a latent that none chose stays out by this. */
+const SLACK = 1 + 1e-5;
 
 /**
  * The same autoencoder as ReLU or JumpReLU. ReLU, JumpReLU and gated ones give the same z as before. Of a TopK one each latent's
@@ -115,7 +116,9 @@ async function withThresholds(
         const ascending = pre.slice(j * n, (j + 1) * n).sort();
         const below = (ascending[n - chosen[f] - 1] ?? Number.NEGATIVE_INFINITY) + sae.weights.bEnc[f];
         threshold[f] =
-          chosen[f] === 0 ? Math.max(smallest, below) : Math.max(0, (Math.max(0, below) + ascending[n - chosen[f]] + sae.weights.bEnc[f]) / 2);
+          chosen[f] === 0
+            ? Math.max(smallest, SLACK * below)
+            : Math.max(0, (Math.max(0, below) + ascending[n - chosen[f]] + sae.weights.bEnc[f]) / 2);
       }
     }
   } finally {
