@@ -12,13 +12,21 @@ import type { Tokenizer } from './tokenizer.js';
  */
 export class TextStream {
   /** Ids whose text is out but which the next ones are decoded with, then those that are held back. */
-  private ids: number[] = [];
-  private context = 0;
+  private ids: number[];
+  private context: number;
+  private readonly options: { skipSpecialTokens?: boolean };
 
+  /** @param options.after ids that the stream's go on from: some tokenizers write the first word of a text without its space */
   constructor(
     private readonly tokenizer: Tokenizer,
-    private readonly options: { skipSpecialTokens?: boolean } = {},
-  ) {}
+    { after, ...options }: { skipSpecialTokens?: boolean; after?: ArrayLike<number> } = {},
+  ) {
+    this.options = options;
+    this.ids = Array.from(after ?? []);
+    this.context = this.ids.length;
+    // The rest of a character that was cut has nothing to go on from.
+    if (this.context > 0 && tokenizer.decode(this.ids, options).endsWith('\ufffd')) this.restart();
+  }
 
   /** The text that the id adds; empty where a character is not whole yet. */
   push(id: number): string {
@@ -33,9 +41,13 @@ export class TextStream {
   /** What was held back; bytes that are no character become U+FFFD. The stream begins anew. */
   end(): string {
     const text = this.pending();
+    this.restart();
+    return text;
+  }
+
+  private restart(): void {
     this.ids = [];
     this.context = 0;
-    return text;
   }
 
   private pending(): string {

@@ -112,7 +112,7 @@ export async function compileDecoder(
     context,
     ropes: await readRopes(checkpoint, mapping),
     sights: distinctSights(spec.blocks.slice(0, layers)),
-    cache: cache ? { layers, heads: attention.kvHeads, width: headWidth(attention) } : null,
+    cache: cache ? { layers, heads: attention.kvHeads, width: headWidth(attention), queries: attention.heads } : null,
   };
 }
 

@@ -42,4 +42,6 @@ export interface CacheShape {
   readonly heads: number;
   /** Elements of a head in the graph. */
   readonly width: number;
+  /** Heads of queries: attention has so many scores of every pair of tokens. */
+  readonly queries: number;
 }

@@ -22,7 +22,7 @@ export class DecoderCache {
   /** Texts, and tokens of each, for which there is room. */
   private rows = 0;
   private room = 0;
-  /** By name, `{layer}.keys` and `{layer}.values`: [rows, heads, room, width], of each text its tokens first. */
+  /** By name, `{layer}.keys` and `{layer}.values`: [rows, heads, room, width], the texts first, of each its tokens first. */
   private readonly memory = new Map<string, Float32Array>();
 
   constructor(readonly shape: CacheShape) {
@@ -48,6 +48,31 @@ export class DecoderCache {
     this.take(texts.map((text) => ({ cache: this, text })));
   }
 
+  /** Adds these texts, after its own, which are moved only where there is no room. What they come from stays. */
+  join(texts: readonly CachedText[]): void {
+    this.check(texts);
+    const before = this.texts;
+    const lengths = Int32Array.from([...own(this), ...texts], ({ cache, text }) => cache.lengths[text]);
+    const most = lengths.reduce((a, b) => Math.max(a, b), 0);
+    const room = most > this.room ? withSpare(most) : this.room;
+    if (lengths.length > this.rows || room > this.room) this.rebuild(lengths.length, room, [...own(this), ...texts]);
+    else for (const name of this.memory.keys()) this.copy(name, this.memory.get(name)!, this.room, texts, before);
+    this.lengths = lengths;
+  }
+
+  /** Forgets a text; the last one takes its place. */
+  drop(text: number): void {
+    const last = this.texts - 1;
+    if (!(text >= 0 && text <= last)) throw new RangeError(`text ${text} of ${this.texts}`);
+    if (text < last)
+      for (const [name, memory] of this.memory) this.copy(name, memory, this.room, [{ cache: this, text: last }], text);
+    this.lengths[text] = this.lengths[last];
+    this.lengths = this.lengths.slice(0, last);
+    const most = this.lengths.reduce((a, b) => Math.max(a, b), 0);
+    // What is read in every step is not to be mostly room that a long text left.
+    if (last > 0 && this.room > 2 * withSpare(most)) this.rebuild(last, withSpare(most), own(this));
+  }
+
   /** Forgets all of a text but its first tokens. */
   truncate(text: number, tokens: number): void {
     if (!(tokens >= 1 && tokens <= this.lengths[text]))
@@ -60,7 +85,9 @@ export class DecoderCache {
     const { heads, width } = this.shape;
     if (this.texts === 0) this.rebuild(texts, 1, []);
     const past: Record<string, GraphTensor> = {};
-    for (const [name, data] of this.memory) past[`past.${name}`] = { data, shape: [this.rows, heads, this.room, width] };
+    const size = texts * heads * this.room * width;
+    for (const [name, memory] of this.memory)
+      past[`past.${name}`] = { data: memory.subarray(0, size), shape: [texts, heads, this.room, width] };
     return { room: this.room, past };
   }
 
@@ -74,7 +101,7 @@ export class DecoderCache {
     const before = this.texts === 0 ? new Int32Array(counts.length) : this.lengths;
     const lengths = counts.map((n, text) => n + before[text]);
     const most = lengths.reduce((a, b) => Math.max(a, b));
-    if (most > this.room) this.rebuild(counts.length, most + Math.max(SPARE, most >> 1), own(this));
+    if (most > this.room) this.rebuild(counts.length, withSpare(most), own(this));
     for (const [name, memory] of this.memory) {
       const { data } = present[`present.${name}`] as { data: Float32Array };
       for (const [text, n] of counts.entries())
@@ -85,35 +112,48 @@ export class DecoderCache {
   }
 
   private take(texts: readonly CachedText[]): void {
-    for (const { cache, text } of texts) {
-      if (!(text >= 0 && text < cache.texts)) throw new RangeError(`text ${text} of ${cache.texts}`);
-      const [a, b] = [cache.shape, this.shape];
-      if (a.layers !== b.layers || a.heads !== b.heads || a.width !== b.width) throw new RangeError('a cache of another decoder');
-    }
+    this.check(texts);
     const lengths = Int32Array.from(texts, ({ cache, text }) => cache.lengths[text]);
     this.rebuild(texts.length, lengths.reduce((a, b) => Math.max(a, b), 0) + SPARE, texts);
     this.lengths = lengths;
   }
 
+  private check(texts: readonly CachedText[]): void {
+    for (const { cache, text } of texts) {
+      if (!(text >= 0 && text < cache.texts)) throw new RangeError(`text ${text} of ${cache.texts}`);
+      const [a, b] = [cache.shape, this.shape];
+      if (a.layers !== b.layers || a.heads !== b.heads || a.width !== b.width) throw new RangeError('a cache of another decoder');
+    }
+  }
+
   /** Replaces one array after the other, so that at most one of them is there twice. */
   private rebuild(rows: number, room: number, texts: readonly CachedText[]): void {
     const { heads, width } = this.shape;
-    const before = this.room;
     for (const name of this.memory.keys()) {
       const memory = new Float32Array(rows * heads * room * width);
-      for (const [to, { cache, text }] of texts.entries()) {
-        const from = cache.memory.get(name)!;
-        const stride = cache === this ? before : cache.room;
-        for (let head = 0; head < heads; head++) {
-          const start = (text * heads + head) * stride * width;
-          memory.set(from.subarray(start, start + cache.lengths[text] * width), (to * heads + head) * room * width);
-        }
-      }
+      this.copy(name, memory, room, texts, 0);
       this.memory.set(name, memory);
     }
     this.rows = rows;
     this.room = room;
   }
+
+  /** Writes one array's part of these texts, the first of them as text `to`. */
+  private copy(name: string, memory: Float32Array, room: number, texts: readonly CachedText[], to: number): void {
+    const { heads, width } = this.shape;
+    for (const [i, { cache, text }] of texts.entries()) {
+      const from = cache.memory.get(name)!;
+      for (let head = 0; head < heads; head++) {
+        const start = (text * heads + head) * cache.room * width;
+        memory.set(from.subarray(start, start + cache.lengths[text] * width), ((to + i) * heads + head) * room * width);
+      }
+    }
+  }
+}
+
+/** Tokens to make room for where there are so many: more than these, so that room is made but now and then. */
+function withSpare(tokens: number): number {
+  return tokens + Math.max(SPARE, tokens >> 1);
 }
 
 function own(cache: DecoderCache): CachedText[] {

@@ -44,19 +44,19 @@ export function graphDepth(spec: DecoderSpec, { sites, logits }: Pick<DecoderGra
 
 /**
  * The graph of a decoder with the given sites as outputs, and no more of it than these need.
- * Inputs, int32: `ids`, `position`, `place` and `first` of a batch's `TokenRows`; with the last logits `last_rows` [batch], the row
- * of each text's last token; without a cache `last` [batch], the index of each text's last token, and `length` [1].
+ * Inputs, int32: `ids`, `position`, `place` and `first` of a batch's `TokenRows`; with the last logits `read_rows` [read], the
+ * rows whose logits are wanted; without a cache `last` [batch], the index of each text's last token, and `length` [1].
  * float32: with a given site `given` [rows, hidden]; `rotary.{rope}.cos` and `.sin` [positions, headWidth / 2] of each kind of rotary
  * positions (`RotaryTable`); with a cache `past.{layer}.keys` and `.values` [batch, kvHeads, room, headWidth], and the `sightBias` of
  * each kind of sight; the numbers of each intervention (`ChangeValues`).
- * Outputs: each site by name, [rows, hidden], after its intervention; `logits` [batch, vocabulary], or [rows, vocabulary] of all; with a cache
+ * Outputs: each site by name, [rows, hidden], after its intervention; `logits` [read, vocabulary], or [rows, vocabulary] of all; with a cache
  * `present.{layer}.keys` and `.values` of these tokens, [batch, kvHeads, length, headWidth].
  */
 export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): Graph {
   const { sites, logits, cache, given, interventions = [], weights } = options;
   const g = new GraphBuilder();
   const parts = new DecoderParts(g, spec, weights);
-  const lastRows = g.input('last_rows', 'int32', ['batch']);
+  const readRows = g.input('read_rows', 'int32', ['read']);
   const givenStates = g.input('given', 'float32', ['rows', spec.hidden]);
   const isGiven = (layer: number, point: SitePoint) => given?.layer === layer && given.point === point;
   /** What is added to the states of a site, if anything. */
@@ -107,7 +107,7 @@ export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): G
   }
   for (const site of sites) g.output(states.get(formatSite(site))!, formatSite(site));
   if (logits) {
-    const read = logits === 'last' ? gather(g, stream.normed, lastRows) : stream.normed;
+    const read = logits === 'last' ? gather(g, stream.normed, readRows) : stream.normed;
     const plain = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head').product(read);
     g.output(spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap), 'logits');
   }

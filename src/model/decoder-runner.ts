@@ -12,8 +12,8 @@ export interface DecoderStates {
   /** The row of each token, [batch, length]; that of a text's last token where there is padding. */
   place: Int32Array;
   /**
-   * After the last token of each text, [batch, vocabulary], or of every row, [rows, vocabulary]; only where the decoder was
-   * compiled with logits.
+   * After the last token of each text, [batch, vocabulary], or after the tokens that were asked for, or of every row,
+   * [rows, vocabulary]; only where the decoder was compiled with logits.
    */
   logits?: Float32Array;
 }
@@ -37,6 +37,10 @@ interface RunInputs {
   steering?: Steering | undefined;
   /** Default: `prompt`. */
   stage?: Stage | undefined;
+  /** Rows whose logits are wanted; default: of each text's last token. */
+  read?: Int32Array | undefined;
+  /** Of each text, whether its last token in this run is steered as its last; default: all are. */
+  ends?: readonly boolean[] | undefined;
 }
 
 /** A compiled decoder's graph, ready to be fed: what its sessions have in common. */
@@ -77,11 +81,14 @@ export class DecoderRunner {
     if (steering) checkSteering(steering, this.compiled, batch);
   }
 
-  /** Memory for the states of so many rows and texts, kept from run to run so that it does not grow with their number. */
-  states(rows: number, texts: number): Omit<DecoderStates, 'place'> {
+  /**
+   * Memory for the states of so many rows, kept from run to run so that it does not grow with their number.
+   * @param read of how many rows the logits are wanted, where the decoder was compiled with the last ones
+   */
+  states(rows: number, read: number): Omit<DecoderStates, 'place'> {
     const { sites, hidden, vocabulary, logits } = this.compiled;
     const residuals = sites.map((name) => this.target(name, rows * hidden));
-    return logits ? { residuals, logits: this.target('logits', (logits === 'all' ? rows : texts) * vocabulary) } : { residuals };
+    return logits ? { residuals, logits: this.target('logits', (logits === 'all' ? rows : read) * vocabulary) } : { residuals };
   }
 
   /**
@@ -93,22 +100,24 @@ export class DecoderRunner {
     tokens: TokenRows,
     lengths: Int32Array,
     states: Omit<DecoderStates, 'place'>,
-    { cache, given, steering, stage = 'prompt' }: RunInputs = {},
+    { cache, given, steering, stage = 'prompt', read, ends }: RunInputs = {},
   ): Promise<Record<string, GraphTensor>> {
     const { ids, positions, place, first } = tokens;
     const { sites, sights, hidden, vocabulary } = this.compiled;
     const [rows, texts] = [ids.length, lengths.length];
     const length = place.length / texts;
+    const readRows = read ?? lengths.map((n, text) => place[text * length + n - 1]);
+    const lasts = lengths.map((n, text) => ((ends?.[text] ?? true) ? n : 0));
     const feeds: Record<string, GraphTensor> = {
       ...cache?.past,
-      ...this.steered.of(steering, tokens, lengths, stage),
+      ...this.steered.of(steering, tokens, lasts, stage),
       ids: { data: ids, shape: [rows] },
       position: { data: positions, shape: [rows] },
       place: { data: place, shape: [texts, length] },
       first: { data: first, shape: [rows] },
       last: { data: lengths.map((n) => n - 1), shape: [texts] },
       length: { data: Int32Array.of(length), shape: [1] },
-      last_rows: { data: lengths.map((n, text) => place[text * length + n - 1]), shape: [texts] },
+      read_rows: { data: readRows, shape: [readRows.length] },
     };
     if (given) feeds.given = { data: given, shape: [rows, hidden] };
     if (cache)

@@ -74,7 +74,7 @@ export class SteeringInputs {
 
   /**
    * @param steering default: every strength is 0
-   * @param lengths tokens of each text of the batch that has these rows
+   * @param lengths tokens of each text of the batch that has these rows; 0 where none of them is the text's last
    */
   of(steering: Steering | undefined, rows: TokenRows, lengths: Int32Array, stage: Stage): Record<string, GraphTensor> {
     const inputs: Record<string, GraphTensor> = {};

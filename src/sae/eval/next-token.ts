@@ -1,4 +1,4 @@
-import { logSumExp } from '../../activations/log-probs.js';
+import { logSumExp } from '../../model/log-sum-exp.js';
 
 /**
  * Next-token distributions of an untouched model, row by row, to compare others with.

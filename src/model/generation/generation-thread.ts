@@ -1,0 +1,107 @@
+/** @file The thread that generates: it owns the session and the caches. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { endTokens } from '../../checkpoint/end-tokens.js';
+import type { Tokenizer } from '../../checkpoint/tokenizer.js';
+import { MoralscopeError } from '../../errors.js';
+import { DecodingSession } from '../decoding-session.js';
+import { ContinuousBatching } from './batching.js';
+import {
+  type GenerationCommand,
+  type GenerationReply,
+  type GenerationRequest,
+  type GenerationThreadData,
+  type Prompt,
+  toSent,
+} from './messages.js';
+import { NextToken } from './next-token.js';
+import { Sequence, type SequenceTools } from './sequence.js';
+
+/** Of the memory that is free, what keys and values may take unless told otherwise; room is made for half as much again. */
+const SHARE = 1 / 4;
+const SLACK = 1.5;
+
+const port = parentPort!;
+const { compiled, model, checkpoint: path, threads, sequences, cacheBytes } = workerData as GenerationThreadData;
+const send = (reply: GenerationReply) => port.postMessage(reply);
+
+async function open() {
+  const checkpoint = await openCheckpoint(path);
+  let tools: SequenceTools;
+  try {
+    const tokenizer = await checkpoint.tokenizer();
+    tools = {
+      tokenizer,
+      nextToken: new NextToken(compiled.vocabulary),
+      endTokens: await endTokens(checkpoint, tokenizer),
+      context: compiled.context,
+    };
+  } finally {
+    await checkpoint.close();
+  }
+  const session = await DecodingSession.open(compiled, { threads });
+  const { layers, heads, width } = compiled.cache!;
+  const bytes = cacheBytes ?? process.availableMemory() * SHARE;
+  const tokens = Math.floor(bytes / (8 * layers * heads * width * SLACK));
+  const batching = new ContinuousBatching(
+    session,
+    { sequences, tokens },
+    {
+      onUpdates: (updates) => send({ kind: 'updates', updates }),
+      onFailure: (id, error) => send({ kind: 'failed', id, error: toSent(error) }),
+    },
+  );
+  return { session, batching, tools };
+}
+
+function toSequence(request: GenerationRequest, tools: SequenceTools): Sequence[] {
+  try {
+    return [new Sequence(request, promptIds(request.prompt, tools.tokenizer), tools)];
+  } catch (error) {
+    send({ kind: 'failed', id: request.id, error: toSent(error) });
+    return [];
+  }
+}
+
+function promptIds(prompt: Prompt, tokenizer: Tokenizer): Int32Array {
+  const given = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
+  const ids = given.length === 0 && tokenizer.bosId !== undefined ? Int32Array.of(tokenizer.bosId) : given;
+  const { vocabulary, context } = compiled;
+  if (ids.length === 0)
+    throw new MoralscopeError(
+      'bad-data',
+      'A prompt is empty.',
+      `${model} has no token that a text begins with: give it some text.`,
+    );
+  if (ids.length > context)
+    throw new MoralscopeError(
+      'bad-data',
+      `A prompt has ${ids.length} tokens; ${model} takes at most ${context}.`,
+      'Shorten the prompt.',
+    );
+  const wrong = ids.find((id) => !(id >= 0 && id < vocabulary));
+  if (wrong !== undefined)
+    throw new MoralscopeError(
+      'bad-data',
+      `A prompt holds the token id ${wrong}; ids of ${model} run from 0 to ${vocabulary - 1}.`,
+      "Use the ids of the model's own tokenizer.",
+    );
+  return ids;
+}
+
+try {
+  const { session, batching, tools } = await open();
+  port.on('message', async (command: GenerationCommand) => {
+    if (command.kind === 'add') batching.add(command.requests.flatMap((request) => toSequence(request, tools)));
+    else if (command.kind === 'cancel') batching.cancel(command.id);
+    else {
+      await batching.stop();
+      await session.close();
+      port.close();
+    }
+  });
+  send({ kind: 'ready', endTokens: [...tools.endTokens] });
+} catch (error) {
+  send({ kind: 'lost', error: toSent(error) });
+  port.close();
+}

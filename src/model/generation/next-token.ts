@@ -1,0 +1,139 @@
+import { MoralscopeError } from '../../errors.js';
+import type { Random } from '../../random.js';
+import { decayed, maximum } from '../log-sum-exp.js';
+import type { GenerationOptions } from './options.js';
+
+export type SamplingOptions = Pick<GenerationOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'repetitionPenalty'>;
+
+/**
+ * Chooses next tokens, of one text after another in the same memory: the repetition penalty first, then temperature, top-k, top-p and
+ * min-p, each of what the one before leaves, as in transformers. Of tokens that are equally likely all stay where one does.
+ */
+export class NextToken {
+  private readonly penalised: Float32Array;
+  private readonly weights: Float64Array;
+  private readonly candidates: Float64Array;
+
+  constructor(vocabulary: number) {
+    this.penalised = new Float32Array(vocabulary);
+    this.weights = new Float64Array(vocabulary);
+    this.candidates = new Float64Array(vocabulary);
+  }
+
+  /**
+   * @param logits [vocabulary]
+   * @param before tokens of the prompt and the text so far, each once
+   * @throws MoralscopeError `bad-data` where the logits are not numbers
+   */
+  choose(logits: Float32Array, options: SamplingOptions, before: ReadonlySet<number>, random: Random): number {
+    const scores = options.repetitionPenalty === 1 ? logits : this.penalise(logits, options.repetitionPenalty, before);
+    if (options.temperature === 0) return likeliest(scores);
+    const weights = this.weigh(scores, options);
+    let left = random.uniform() * sum(weights);
+    let last = 0;
+    for (let id = 0; id < weights.length; id++) {
+      if (weights[id] === 0) continue;
+      last = id;
+      left -= weights[id];
+      if (left < 0) break;
+    }
+    return last;
+  }
+
+  /**
+   * What a token is drawn from: probabilities up to a common factor, [vocabulary], until the next call.
+   * @param scores logits, penalised if they are to be
+   */
+  weigh(scores: Float32Array, { temperature, topK, topP, minP }: Omit<SamplingOptions, 'repetitionPenalty'>): Float64Array {
+    const { weights } = this;
+    const most = checked(maximum(scores, 0, scores.length));
+    const sharpness = Math.min(1 / temperature, Number.MAX_VALUE);
+    let total = 0;
+    for (let id = 0; id < weights.length; id++) {
+      const weight = decayed((most - scores[id]) * sharpness);
+      weights[id] = weight;
+      total += weight;
+    }
+    checked(total);
+    let least = minP;
+    if (topK > 0 && topK < weights.length) {
+      const kth = this.smallestNeeded(topK, 0, false);
+      if (topP < 1) total = sum(weights, kth);
+      least = Math.max(least, kth);
+    }
+    if (topP < 1) {
+      // All tokens with less than this together have less than what may be left out.
+      const negligible = ((1 - topP) * total) / weights.length;
+      least = Math.max(least, this.smallestNeeded(topP * total, negligible, true));
+    }
+    if (least > 0) for (let id = 0; id < weights.length; id++) if (weights[id] < least) weights[id] = 0;
+    return weights;
+  }
+
+  private penalise(logits: Float32Array, penalty: number, before: ReadonlySet<number>): Float32Array {
+    this.penalised.set(logits);
+    for (const id of before) this.penalised[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+    return this.penalised;
+  }
+
+  /**
+   * The smallest weight that is needed when the largest are taken one by one until there are so many, or together weigh so much.
+   * @param least none that is smaller is needed
+   */
+  private smallestNeeded(target: number, least: number, byWeight: boolean): number {
+    const { weights, candidates: x } = this;
+    let end = 0;
+    for (let id = 0; id < weights.length; id++) if (weights[id] >= least) x[end++] = weights[id];
+    let start = 0;
+    let taken = 0;
+    for (;;) {
+      const pivot = middle(x[start], x[(start + end - 1) >> 1], x[end - 1]);
+      // x[start .. larger) > pivot, x[larger .. smaller) = pivot, x[smaller .. end) < pivot
+      let larger = start;
+      let smaller = end;
+      let above = 0;
+      for (let i = start; i < smaller; ) {
+        const value = x[i];
+        if (value > pivot) {
+          x[i++] = x[larger];
+          x[larger++] = value;
+          above += byWeight ? value : 1;
+        } else if (value < pivot) {
+          x[i] = x[--smaller];
+          x[smaller] = value;
+        } else i++;
+      }
+      const equal = (smaller - larger) * (byWeight ? pivot : 1);
+      if (taken + above >= target && larger > start) end = larger;
+      else if (taken + above + equal >= target || smaller === end) return pivot;
+      else {
+        taken += above + equal;
+        start = smaller;
+      }
+    }
+  }
+}
+
+/** The first of the largest. */
+function likeliest(scores: Float32Array): number {
+  return scores.indexOf(checked(maximum(scores, 0, scores.length)));
+}
+
+function checked(x: number): number {
+  if (Number.isFinite(x)) return x;
+  throw new MoralscopeError(
+    'bad-data',
+    'The model gave logits that are not finite numbers.',
+    'Its weights are damaged, or its states are changed too strongly: try a smaller strength.',
+  );
+}
+
+function sum(weights: Float64Array, least = 0): number {
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) if (weights[i] >= least) total += weights[i];
+  return total;
+}
+
+function middle(a: number, b: number, c: number): number {
+  return Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
+}
