@@ -6,7 +6,7 @@ import type { AddedToken } from './tokenization/added-tokens.js';
 import { BYTE_OF, spellBytes } from './tokenization/byte-alphabet.js';
 import type { TokenizerJson } from './tokenization/pipeline.js';
 import { type Step, template } from './tokenization/step.js';
-import { makeTokenizer, type Tokenizer } from './tokenizer.js';
+import { makeTokenizer, type Tokenizer, type TokenizerSource } from './tokenizer.js';
 
 /**
  * The tokenizer that a GGUF's metadata describe: byte-level BPE (`gpt2`), SentencePiece BPE (`llama`) and unigram (`t5`). The ids are
@@ -16,23 +16,26 @@ import { makeTokenizer, type Tokenizer } from './tokenizer.js';
  * @throws MoralscopeError `unsupported` for other kinds, `bad-file` when the metadata are damaged.
  */
 export function tokenizerFromGguf(metadata: Record<string, unknown>, path: string): Tokenizer {
+  const { json, details } = tokenizerSourceFromGguf(metadata, path);
+  return makeTokenizer(json, details, path);
+}
+
+/** What `tokenizerFromGguf` makes a tokenizer of. */
+export function tokenizerSourceFromGguf(metadata: Record<string, unknown>, path: string): TokenizerSource {
   const vocabulary = new GgufVocabulary(metadata, path);
   const json = tokenizerJson(vocabulary, String(metadata['general.architecture']));
   const chatTemplate = metadata['tokenizer.chat_template'];
-  return makeTokenizer(
-    json,
-    {
-      specialTokens: {
-        bos_token: vocabulary.special('bos'),
-        eos_token: vocabulary.special('eos'),
-        unk_token: vocabulary.special('unknown'),
-        pad_token: vocabulary.special('padding'),
-      },
-      chatTemplate: typeof chatTemplate === 'string' ? chatTemplate : undefined,
-      sha256: hash(metadata),
+  const details = {
+    specialTokens: {
+      bos_token: vocabulary.special('bos'),
+      eos_token: vocabulary.special('eos'),
+      unk_token: vocabulary.special('unknown'),
+      pad_token: vocabulary.special('padding'),
     },
-    path,
-  );
+    chatTemplate: typeof chatTemplate === 'string' ? chatTemplate : undefined,
+    sha256: hash(metadata),
+  };
+  return { json, details, path };
 }
 
 function tokenizerJson(vocabulary: GgufVocabulary, architecture: string): TokenizerJson {

@@ -11,7 +11,7 @@ import type { AddedToken } from './tokenization/added-tokens.js';
 import { BYTE_ALPHABET } from './tokenization/byte-alphabet.js';
 import type { TokenizerJson } from './tokenization/pipeline.js';
 import { template } from './tokenization/step.js';
-import { makeTokenizer, type Tokenizer } from './tokenizer.js';
+import { makeTokenizer, type Tokenizer, type TokenizerSource } from './tokenizer.js';
 import { parseJson, readTokenizerConfig, type TokenizerConfig } from './tokenizer-config.js';
 
 /** A way to find a tokenizer in a directory, best first. */
@@ -38,6 +38,12 @@ interface Found {
  * file is damaged
  */
 export async function tokenizerFromDirectory(dir: string): Promise<Tokenizer> {
+  const { json, details, path } = await tokenizerSourceFromDirectory(dir);
+  return makeTokenizer(json, details, path);
+}
+
+/** What `tokenizerFromDirectory` makes a tokenizer of. */
+export async function tokenizerSourceFromDirectory(dir: string): Promise<TokenizerSource> {
   const present = new Set(await readdir(dir));
   const source = SOURCES.find(({ files }) => files.every((file) => present.has(file)));
   const unread = [...present].find((file) => file === 'tekken.json' || file.endsWith('.tiktoken'));
@@ -50,11 +56,11 @@ export async function tokenizerFromDirectory(dir: string): Promise<Tokenizer> {
   const config = await readTokenizerConfig(dir);
   const paths = source.files.map((file) => join(dir, file));
   const { json, sha256: hash, specialTokens } = await source.read(config, ...paths);
-  return makeTokenizer(
+  return {
     json,
-    { specialTokens: { ...specialTokens, ...config.specialTokens }, chatTemplate: config.chatTemplate, sha256: hash },
-    paths[0]!,
-  );
+    details: { specialTokens: { ...specialTokens, ...config.specialTokens }, chatTemplate: config.chatTemplate, sha256: hash },
+    path: paths[0]!,
+  };
 }
 
 const step = z.looseObject({ type: z.string() }).nullable().default(null);

@@ -12,6 +12,7 @@ import { tokenizerFromGguf } from './gguf-tokenizer.js';
 import { realWeights, weightsInCache } from './real-weights.test.support.js';
 import type { Tokenizer } from './tokenizer.js';
 import { tokenizerFromDirectory } from './tokenizer-directory.js';
+import { tokenizerFiles } from './tokenizer-files.js';
 import { tokenizerStrings } from './tokenizer-strings.test.support.js';
 
 interface Golden {
@@ -48,6 +49,22 @@ async function open(path: string, pre?: string): Promise<Tokenizer> {
   return tokenizerFromGguf({ ...metadata, ...(pre !== undefined && { 'tokenizer.ggml.pre': pre }) }, path);
 }
 
+/** The tokenizer of a file or directory, read again from what it is written as. */
+async function written(path: string, pre?: string): Promise<Tokenizer> {
+  const format = path.endsWith('.gguf') ? 'gguf' : 'safetensors';
+  const { metadata = {}, tensors } = format === 'gguf' ? await openGguf(path) : {};
+  await tensors?.close();
+  const said = { ...metadata, ...(pre !== undefined && { 'tokenizer.ggml.pre': pre }) };
+  const dir = await mkdtemp(join(tmpdir(), 'moralscope-tokenizer-'));
+  try {
+    const files = await tokenizerFiles({ format, path, metadata: said }, 2048);
+    for (const [name, content] of Object.entries(files)) await writeFile(join(dir, name), content);
+    return await tokenizerFromDirectory(dir);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
 const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex');
 
 function fold(ids: ArrayLike<number>): number {
@@ -57,18 +74,25 @@ function fold(ids: ArrayLike<number>): number {
 }
 
 function expectSame(tokenizer: Tokenizer, name: string): void {
-  const { bos, eos, pad, size, ids, texts, hashes } = golden.tokenizers[name]!;
-  const encoded = strings.map((text) => tokenizer.encode(text));
-  const expected = Buffer.from(hashes, 'base64');
-  expect(encoded.length).toBe(expected.length);
-  const wrong = strings.flatMap((text, i) => (fold(encoded[i]!) === expected[i] ? [] : [{ text, ours: encoded[i] }]));
-  expect(wrong).toEqual([]);
+  const { bos, eos, pad, size, ids, texts } = golden.tokenizers[name]!;
+  const encoded = expectSameIds(tokenizer, name);
   const all = Int32Array.from(encoded.flatMap((row) => [row.length, ...row]));
   expect(sha256(new Uint8Array(all.buffer))).toBe(ids);
   expect(sha256(encoded.map((row) => tokenizer.decode(row)).join('\0'))).toBe(texts);
   if (size === undefined) return;
   expect(tokenizer).toMatchObject({ vocabularySize: size });
   expect([tokenizer.bosId ?? null, tokenizer.eosId ?? null, tokenizer.padId ?? null]).toEqual([bos, eos, pad]);
+}
+
+/** @param step one string of so many @returns their ids */
+function expectSameIds(tokenizer: Tokenizer, name: string, step = 1): Int32Array[] {
+  const expected = Buffer.from(golden.tokenizers[name]!.hashes, 'base64').filter((_, i) => i % step === 0);
+  const some = strings.filter((_, i) => i % step === 0);
+  const encoded = some.map((text) => tokenizer.encode(text));
+  expect(encoded.length).toBe(expected.length);
+  const wrong = some.flatMap((text, i) => (fold(encoded[i]!) === expected[i] ? [] : [{ text, ours: encoded[i] }]));
+  expect(wrong).toEqual([]);
+  return encoded;
 }
 
 describe('ids and texts of 10,000 strings are those of transformers', () => {
@@ -96,6 +120,39 @@ describe('ids and texts of 10,000 strings are those of transformers', () => {
 
   test.skipIf(!gemma3)('Gemma 3, from its GGUF', async () => {
     expectSame(await open(gemma3!.path), 'gemma3');
+  });
+});
+
+describe('a tokenizer written as tokenizer.json gives the same ids', () => {
+  const without = Object.keys(golden.tokenizers).filter((name) => /^(?:[\w-]+\.gguf|[\w-]+-(?:files?|model)\b)/.test(name));
+
+  test('of every kind that comes in another file', () => expect(without).toHaveLength(14));
+
+  test.each(without)('%s', async (name) => {
+    const [file, pre] = name.split(' as ');
+    expectSameIds(await written(join(small, file!), pre), name, 11);
+  });
+
+  test.skipIf(!smollm2)('SmolLM2, with its chat template and a token to fill up with', async () => {
+    const tokenizer = await written(smollm2!.path);
+    expectSameIds(tokenizer, 'smollm2', 11);
+    expect(tokenizer.chatTemplate).toMatch(/^{% for message in messages %}/);
+    expect([tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([1, 2, 2]);
+  });
+
+  test.skipIf(!gemma3)('Gemma 3', async () => {
+    expectSameIds(await written(gemma3!.path), 'gemma3', 11);
+  });
+
+  test('but one that is there already stays as it is, and takes in a template that lay beside it', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'moralscope-tokenizer-'));
+    await cp(join(small, 'metaspace'), dir, { recursive: true });
+    await writeFile(join(dir, 'chat_template.jinja'), '{{ messages }}');
+    const files = await tokenizerFiles({ format: 'safetensors', path: dir, metadata: {} }, 2048);
+    expect(files['tokenizer.json']).toBe(await readFile(join(dir, 'tokenizer.json'), 'utf8'));
+    const config = JSON.parse(await readFile(join(dir, 'tokenizer_config.json'), 'utf8'));
+    expect(JSON.parse(files['tokenizer_config.json']!)).toEqual({ ...config, chat_template: '{{ messages }}' });
+    await rm(dir, { recursive: true });
   });
 });
 

@@ -42,6 +42,14 @@ export interface TokenizerDetails {
   sha256: string;
 }
 
+/** What a tokenizer is made of. */
+export interface TokenizerSource {
+  readonly json: TokenizerJson;
+  readonly details: TokenizerDetails;
+  /** Names the file in errors. */
+  readonly path: string;
+}
+
 /**
  * Makes a tokenizer of the content of a tokenizer.json.
  * @param path names the file in errors.
