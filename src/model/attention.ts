@@ -19,28 +19,30 @@ export function attend(
   blockSpec: BlockSpec,
   past?: KeysAndValues,
 ): { attended: Value; present?: KeysAndValues } {
-  const { g, last, length, positions } = parts;
+  const { g, inputs } = parts;
   const { attention, norm } = parts.spec;
   const { rope, window, chunk } = blockSpec;
   const projected = parts.project(x, `${block}.attn.qkv`, attention.qkvBias);
   const options = {
     ...attention,
     headDim: headWidth(attention),
-    rotary: rope === null ? undefined : parts.rotary(rope),
+    rotary: rope === null ? undefined : inputs.rotary(rope),
     sinks: attention.sinks ? parts.stored(`${block}.attn.sinks`) : undefined,
   };
   const finish = (mixed: Value) => {
-    const out = parts.project(parts.flat(mixed), `${block}.attn.output`, attention.outputBias);
+    const out = parts.project(inputs.flat(mixed), `${block}.attn.output`, attention.outputBias);
     return norm.post ? parts.normalise(out, `${block}.attn_post_norm`) : out;
   };
   if (!past) {
+    const [last, length] = [inputs.last!, inputs.length!];
     const bias = chunk === undefined ? undefined : chunkBias(g, length, chunk);
-    const input = changesHeads(parts, rope) ? queriesKeysValues(parts, projected, block, rope) : parts.byText(projected);
+    const input = changesHeads(parts, rope) ? queriesKeysValues(parts, projected, block, rope) : inputs.byText(projected);
     return { attended: finish(causalAttention(g, input, { ...options, last, length, window: window ?? undefined, bias })) };
   }
   const input = queriesKeysValues(parts, projected, block, rope);
-  const bias = parts.bias(sightOf(blockSpec));
-  const { mixed, ...present } = cachedAttention(g, input, { ...options, positions: parts.byText(positions), past, bias });
+  const bias = inputs.bias(sightOf(blockSpec));
+  const positions = inputs.byText(inputs.positions);
+  const { mixed, ...present } = cachedAttention(g, input, { ...options, positions, past, bias });
   return { attended: finish(mixed), present };
 }
 
@@ -52,7 +54,7 @@ function changesHeads({ spec }: DecoderParts, rope: string | null): boolean {
 
 /** Queries, keys and values by text, from their projections side by side [rows, (heads + 2 kvHeads) headWidth]. */
 function queriesKeysValues(parts: DecoderParts, projected: Value, block: string, rope: string | null): [Value, Value, Value] {
-  const { g } = parts;
+  const { g, inputs } = parts;
   const { attention } = parts.spec;
   const { heads, kvHeads, qkNorm, unitHeads, temperature } = attention;
   const widths = [heads, kvHeads, kvHeads].map((n) => n * headWidth(attention));
@@ -62,6 +64,6 @@ function queriesKeysValues(parts: DecoderParts, projected: Value, block: string,
     key = parts.normHeads(key, parts.stored(`${block}.attn.key_norm.weight`));
   }
   if (unitHeads && rope !== null) [query, key] = [query, key].map((part) => parts.normHeads(part));
-  if (temperature && rope === null) query = growWithPosition(g, query, parts.positions, temperature);
-  return [parts.byText(query), parts.byText(key), parts.byText(value)];
+  if (temperature && rope === null) query = growWithPosition(g, query, inputs.positions, temperature);
+  return [inputs.byText(query), inputs.byText(key), inputs.byText(value)];
 }

@@ -1,9 +1,11 @@
 import { GraphBuilder, type Value } from '../graph/builder.js';
+import type { KeysAndValues } from '../graph/cached-attention.js';
 import type { Graph } from '../graph/onnx.js';
 import { add, gather, scale, softCap } from '../graph/operators.js';
 import { attend } from './attention.js';
 import { type ChangeValues, changeOf } from './change-graph.js';
 import type { LogitsOf } from './compiled-decoder.js';
+import { RowInputs } from './decoder-inputs.js';
 import { DecoderParts, type GraphWeights } from './decoder-parts.js';
 import type { InterventionShape } from './intervention.js';
 import { transform } from './mlp.js';
@@ -53,23 +55,57 @@ export function graphDepth(spec: DecoderSpec, { sites, logits }: Pick<DecoderGra
  * `present.{layer}.keys` and `.values` of these tokens, [batch, kvHeads, length, headWidth].
  */
 export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): Graph {
-  const { sites, logits, cache, given, interventions = [], weights } = options;
+  const { sites, logits, cache, given, interventions, weights } = options;
   const g = new GraphBuilder();
-  const parts = new DecoderParts(g, spec, weights);
+  const inputs = new RowInputs(g, spec.attention);
+  const parts = new DecoderParts(g, spec, weights, inputs);
   const readRows = g.input('read_rows', 'int32', ['read']);
-  const givenStates = g.input('given', 'float32', ['rows', spec.hidden]);
-  const isGiven = (layer: number, point: SitePoint) => given?.layer === layer && given.point === point;
+  const states = g.input('given', 'float32', ['rows', spec.hidden]);
+  const { at, normed, present } = decode(parts, {
+    depth: graphDepth(spec, { sites, logits }),
+    cache,
+    given: given && { site: given, states },
+    interventions,
+  });
+  for (const [layer, keysAndValues] of present.entries())
+    for (const [part, value] of Object.entries(keysAndValues)) g.output(value, `present.${layer}.${part}`);
+  for (const site of sites) g.output(at.get(formatSite(site))!, formatSite(site));
+  if (logits) g.output(logitsOf(parts, logits === 'last' ? gather(g, normed, readRows) : normed), 'logits');
+  return g.build('decoder');
+}
+
+export interface DecodeOptions extends Pick<DecoderGraphOptions, 'cache' | 'interventions'> {
+  /** How many blocks. */
+  depth: number;
+  /** States [rows, hidden] in place of those that the blocks up to this site would give. */
+  given?: { site: Site; states: Value } | undefined;
+}
+
+/** The states of a run's tokens: the way from embedding through blocks. */
+export interface Decoded {
+  /** By site, [rows, hidden], after its intervention. */
+  at: ReadonlyMap<string, Value>;
+  /** What leaves the last block, as the next one or the head reads it, [rows, hidden]. */
+  normed: Value;
+  /** With a cache, of these tokens in each block. */
+  present: readonly KeysAndValues[];
+}
+
+/** Adds a decoder's blocks to a graph, whatever its inputs are. */
+export function decode(parts: DecoderParts, { depth, cache, given, interventions = [] }: DecodeOptions): Decoded {
+  const { g, spec, inputs } = parts;
+  const isGiven = (layer: number, point: SitePoint) => given?.site.layer === layer && given.site.point === point;
   /** What is added to the states of a site, if anything. */
   const changeAt = (layer: number, point: SitePoint, x: Value): Value | undefined => {
     const i = interventions.findIndex(({ shape }) => shape.site === formatSite({ layer, point }));
     if (i < 0) return undefined;
     const { shape, values } = interventions[i];
-    const inputs: ChangeValues = (name, lengths) => g.input(`interventions.${i}.${name}`, 'float32', lengths);
-    return changeOf(g, x, shape, values?.(g) ?? inputs, `latents.${i}`);
+    const asInputs: ChangeValues = (name, lengths) => g.input(`interventions.${i}.${name}`, 'float32', lengths);
+    return changeOf(g, x, shape, values?.(g) ?? asInputs, `latents.${i}`);
   };
   /** What attention or MLP adds to the stream, as it leaves this site. */
   const outAt = (layer: number, point: SitePoint, x: Value): Value => {
-    const out = isGiven(layer, point) ? givenStates : x;
+    const out = isGiven(layer, point) ? given!.states : x;
     const change = changeAt(layer, point, out);
     return change ? add(g, out, change) : out;
   };
@@ -77,25 +113,26 @@ export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): G
   const together = (a: Value, b: Value, norm: string): Stream => ({ ...parts.addThenNormalise(a, b, norm), added: true });
   /** The stream as it leaves this site. */
   const streamAt = (layer: number, point: SitePoint, stream: Stream, norm: string): Stream => {
-    const out = isGiven(layer, point) ? alone(givenStates, norm) : stream;
+    const out = isGiven(layer, point) ? alone(given!.states, norm) : stream;
     const change = changeAt(layer, point, out.sum);
     if (!change) return out;
     // Normed as it would be without the change, so that a change of 0 changes no bit.
     return out.added ? together(out.sum, change, norm) : alone(add(g, out.sum, change), norm);
   };
 
-  let embedded = parts.matrix('embedding').rowsAt(parts.ids);
-  if (spec.learnedPositions) embedded = add(g, embedded, gather(g, parts.stored('positions'), parts.positions));
+  let embedded = parts.matrix('embedding').rowsAt(inputs.ids);
+  if (spec.learnedPositions) embedded = add(g, embedded, gather(g, parts.stored('positions'), inputs.positions));
   if (spec.embeddingScale !== undefined) embedded = scale(g, embedded, spec.embeddingScale);
   let stream = alone(embedded, 'blocks.0.attn_norm');
-  const states = new Map<string, Value>();
-  for (let layer = 0; layer < graphDepth(spec, { sites, logits }); layer++) {
+  const at = new Map<string, Value>();
+  const presents: KeysAndValues[] = [];
+  for (let layer = 0; layer < depth; layer++) {
     const block = `blocks.${layer}`;
     const before = streamAt(layer, 'resid_pre', stream, `${block}.attn_norm`);
     const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm` : 'final_norm';
-    const past = cache ? parts.past(layer) : undefined;
+    const past = cache ? inputs.past(layer) : undefined;
     const { attended: mixed, present } = attend(parts, before.normed, block, spec.blocks[layer], past);
-    if (present) for (const [part, value] of Object.entries(present)) g.output(value, `present.${layer}.${part}`);
+    if (present) presents.push(present);
     const attended = outAt(layer, 'attn_out', mixed);
     const middle = spec.parallel
       ? { sum: add(g, before.sum, attended), normed: parts.normalise(before.sum, `${block}.mlp_norm`) }
@@ -103,13 +140,14 @@ export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): G
     const transformed = outAt(layer, 'mlp_out', transform(parts, middle.normed, block, spec.blocks[layer]));
     stream = streamAt(layer, 'resid_post', together(middle.sum, transformed, next), next);
     const points = { resid_pre: before.sum, attn_out: attended, mlp_out: transformed, resid_post: stream.sum } as const;
-    for (const [point, value] of Object.entries(points)) states.set(formatSite({ layer, point: point as SitePoint }), value);
+    for (const [point, value] of Object.entries(points)) at.set(formatSite({ layer, point: point as SitePoint }), value);
   }
-  for (const site of sites) g.output(states.get(formatSite(site))!, formatSite(site));
-  if (logits) {
-    const read = logits === 'last' ? gather(g, stream.normed, readRows) : stream.normed;
-    const plain = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head').product(read);
-    g.output(spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap), 'logits');
-  }
-  return g.build('decoder');
+  return { at, normed: stream.normed, present: presents };
+}
+
+/** What the head makes of normed states x [rows, hidden]: [rows, vocabulary]. */
+export function logitsOf(parts: DecoderParts, x: Value): Value {
+  const { g, spec } = parts;
+  const plain = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head').product(x);
+  return spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap);
 }

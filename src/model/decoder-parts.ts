@@ -1,9 +1,8 @@
 import type { GraphBuilder, StoredTensor, Value } from '../graph/builder.js';
-import type { KeysAndValues } from '../graph/cached-attention.js';
-import { addThenLayerNorm, addThenRmsNorm, gather, layerNorm, reshape, rmsNorm } from '../graph/operators.js';
+import { addThenLayerNorm, addThenRmsNorm, layerNorm, reshape, rmsNorm } from '../graph/operators.js';
 import { StoredMatrix } from '../graph/stored-matrix.js';
+import type { DecoderInputs } from './decoder-inputs.js';
 import { headWidth } from './heads.js';
-import { type Sight, sightName } from './sight.js';
 import type { DecoderSpec } from './spec.js';
 
 /** Where a graph's weights lie, and by which names. */
@@ -16,58 +15,15 @@ export interface GraphWeights {
 
 /** What attention, MLP and the stream between them are made of: a decoder's stored weights, and the operators that use them. */
 export class DecoderParts {
-  /** Token of each row, [rows]. */
-  readonly ids: Value;
-  /** Index of each text's last token, [batch]. */
-  readonly last: Value;
-  /** Length of the padded batch, [1]. */
-  readonly length: Value;
-  /** Of each row's token in its text, [rows]. */
-  readonly positions: Value;
-  private readonly place: Value;
-  private readonly first: Value;
-  private readonly inputs = new Map<string, Value>();
-
   constructor(
     readonly g: GraphBuilder,
     readonly spec: DecoderSpec,
     private readonly weights: GraphWeights,
-  ) {
-    this.ids = g.input('ids', 'int32', ['rows']);
-    this.place = g.input('place', 'int32', ['batch', 'length']);
-    this.first = g.input('first', 'int32', ['rows']);
-    this.last = g.input('last', 'int32', ['batch']);
-    this.length = g.input('length', 'int32', [1]);
-    this.positions = g.input('position', 'int32', ['rows']);
-  }
+    readonly inputs: DecoderInputs,
+  ) {}
 
   stored(name: string): Value {
     return this.g.stored(name, this.weights.file, this.weights.tensors[name]);
-  }
-
-  /** cos and sin of the angles of these rotary positions. */
-  rotary(rope: string): { cos: Value; sin: Value } {
-    const shape = ['positions', headWidth(this.spec.attention) / 2];
-    return { cos: this.input(`rotary.${rope}.cos`, shape), sin: this.input(`rotary.${rope}.sin`, shape) };
-  }
-
-  /** What makes tokens see this of earlier and new ones: `sightBias`. */
-  bias(sight: Sight): Value {
-    return this.input(sightName(sight), ['batch', 1, 'length', 'seen']);
-  }
-
-  /** Keys and values of earlier tokens in this layer. */
-  past(layer: number): KeysAndValues {
-    const { attention } = this.spec;
-    const shape = ['batch', attention.kvHeads, 'room', headWidth(attention)];
-    return { keys: this.input(`past.${layer}.keys`, shape), values: this.input(`past.${layer}.values`, shape) };
-  }
-
-  /** An input of the graph; the same name twice is the same input. */
-  private input(name: string, shape: Value['shape']): Value {
-    const found = this.inputs.get(name) ?? this.g.input(name, 'float32', shape);
-    this.inputs.set(name, found);
-    return found;
   }
 
   /**
@@ -98,18 +54,6 @@ export class DecoderParts {
     return kind === 'rms'
       ? addThenRmsNorm(this.g, a, b, weight, epsilon)
       : addThenLayerNorm(this.g, a, b, weight, this.stored(`${name}.bias`), epsilon);
-  }
-
-  /** All but attention runs on rows, one for each distinct beginning of a text: of x [batch, length, width] as [rows, width]. */
-  flat(x: Value): Value {
-    const width = x.shape.at(-1) as number;
-    const tokens = reshape(this.g, x, this.g.constant(BigInt64Array.of(-1n, BigInt(width)), [2]), ['tokens', width]);
-    return gather(this.g, tokens, this.first);
-  }
-
-  /** Attention must know which row belongs to which text: x [rows, ...] as [batch, length, ...]. */
-  byText(x: Value): Value {
-    return gather(this.g, x, this.place);
   }
 
   /** Heads side by side, x [rows, heads headWidth], each normed by itself; without a weight to a mean square of 1. */
