@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
 import { parseOptions } from '../options.js';
-import type { WorkOptions } from '../progress.js';
+import type { OnProgress } from '../progress.js';
 import { addFlags, flagName } from './flags.js';
 import { terminalProgress } from './terminal.js';
 
@@ -21,11 +21,7 @@ export function command<S extends z.ZodObject<Fields>>(
   name: string,
   description: string,
   schema: S,
-  run: (
-    options: z.infer<S>,
-    work: Required<Pick<WorkOptions, 'onProgress' | 'signal'>>,
-    args: string[],
-  ) => Promise<CommandResult>,
+  run: (options: z.infer<S>, work: { onProgress: OnProgress; signal: AbortSignal }, args: string[]) => Promise<CommandResult>,
 ): Command {
   const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
   return built.action(async (...actionArgs: unknown[]) => {

@@ -11,6 +11,7 @@ import { featuresCommand } from './features.js';
 import { modelsCommand } from './models.js';
 import { pullCommand } from './pull.js';
 import { saeCommand } from './sae.js';
+import { serveCommand } from './serve.js';
 
 const MISUSE = 2;
 
@@ -31,6 +32,7 @@ for (const command of [
   diagnoseCommand(),
   saeCommand(),
   featuresCommand(),
+  serveCommand(),
 ])
   program.addCommand(command);
 

@@ -46,5 +46,9 @@ export const serveCommand = () =>
 function keyOf(variable: string): string {
   const key = process.env[variable]?.trim();
   if (key) return key;
-  throw new MoralscopeError('misuse', `--api-key-env: ${variable} is not set.`, `Put the key there: ${variable}=... moralscope serve`);
+  throw new MoralscopeError(
+    'misuse',
+    `--api-key-env: ${variable} is not set.`,
+    `Put the key there: ${variable}=... moralscope serve`,
+  );
 }

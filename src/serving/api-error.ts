@@ -35,7 +35,10 @@ export function refusalOf(error: unknown, param?: string): HTTPException | undef
   if (error instanceof HTTPException) return error;
   if (!(error instanceof MoralscopeError)) return undefined;
   const message = error.fix ? `${error.message} ${error.fix}` : error.message;
-  return refusal(STATUS[error.code] ?? 500, message, { code: error.code.replace('-', '_'), ...(param !== undefined && { param }) });
+  return refusal(STATUS[error.code] ?? 500, message, {
+    code: error.code.replace('-', '_'),
+    ...(param !== undefined && { param }),
+  });
 }
 
 export const DEFECT: ApiError = {

@@ -44,14 +44,19 @@ export function makeApp(service: ModelService, options: AppOptions): Hono<Enviro
     });
   app.use(checkSource(options));
   if (origins.length > 0) app.use(cors({ origin: [...origins], allowHeaders: ['authorization', 'content-type'] }));
-  app.get('/health', (c) => c.json({ status: service.stopping ? 'stopping' : 'ok', model: service.name }, service.stopping ? 503 : 200));
+  app.get('/health', (c) =>
+    c.json({ status: service.stopping ? 'stopping' : 'ok', model: service.name }, service.stopping ? 503 : 200),
+  );
   app.use('/v1/*', checkKey(options));
   app.get('/v1/models', (c) => c.json({ object: 'list', data: service.models() }));
   app.get('/v1/models/:id{.+}', (c) => c.json(service.model(c.req.param('id'))));
   const limited = bodyLimit({
     maxSize: maxBody,
     onError: () => {
-      throw refusal(413, `The body is larger than ${maxBody} bytes.`, { code: 'body_too_large', headers: { connection: 'close' } });
+      throw refusal(413, `The body is larger than ${maxBody} bytes.`, {
+        code: 'body_too_large',
+        headers: { connection: 'close' },
+      });
     },
   });
   app.post('/v1/chat/completions', limited, async (c) => service.chat(await c.req.text(), c.req.raw.signal));

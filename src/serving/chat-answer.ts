@@ -14,7 +14,10 @@ export function chatAnswer(answer: Answer, texts: readonly Generation[]): unknow
       logprobs: logProbsOf(answer, text),
       finish_reason: finishOf(text),
     })),
-    usage: usageOf(answer, texts.map(({ tokenIds }) => tokenIds.length)),
+    usage: usageOf(
+      answer,
+      texts.map(({ tokenIds }) => tokenIds.length),
+    ),
   };
 }
 

@@ -36,7 +36,9 @@ export function eventStream(values: AsyncIterable<unknown>, { onError, onCancel 
 }
 
 /** The values of several sources as they come, each with the number of its source. To leave it early leaves all of them. */
-export async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<[source: number, value: T], void, undefined> {
+export async function* merge<T>(
+  sources: readonly AsyncIterable<T>[],
+): AsyncGenerator<[source: number, value: T], void, undefined> {
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
   const next = async (i: number) => ({ i, result: await iterators[i].next() });
   const waiting = new Map(iterators.map((_, i) => [i, next(i)]));

@@ -21,7 +21,8 @@ export const REMEDY_NAME = /^[^+:@=,\s]+$/;
 export function parseModelId(id: string, model: string): SteeredId | 'unsteered' | undefined {
   if (id === model) return 'unsteered';
   if (!id.startsWith(`${model}+`)) return undefined;
-  const [, remedy, arm, strength] = /^([^+:@=,\s]+)(?::([^@]+))?(?:@([+-]?(?:\d+\.?\d*|\.\d+)))?$/.exec(id.slice(model.length + 1)) ?? [];
+  const [, remedy, arm, strength] =
+    /^([^+:@=,\s]+)(?::([^@]+))?(?:@([+-]?(?:\d+\.?\d*|\.\d+)))?$/.exec(id.slice(model.length + 1)) ?? [];
   if (remedy === undefined) return undefined;
   return { remedy, arm, strength: strength === undefined ? undefined : Number(strength) };
 }

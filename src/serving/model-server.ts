@@ -73,7 +73,9 @@ export class ModelServer {
       http.listen(port, host.replace(/^\[|\]$/g, ''), resolve);
     }).catch((cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message;
-      throw new MoralscopeError('misuse', `Cannot listen at ${host}:${port}: ${why}.`, 'Choose another --port or --host.', { cause });
+      throw new MoralscopeError('misuse', `Cannot listen at ${host}:${port}: ${why}.`, 'Choose another --port or --host.', {
+        cause,
+      });
     });
     const { port: taken } = http.address() as AddressInfo;
     const name = host.includes(':') ? `[${host.replace(/^\[|\]$/g, '')}]` : host;

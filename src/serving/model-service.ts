@@ -149,7 +149,7 @@ export class ModelService {
       return this.served.steered(id);
     } catch (error) {
       const unknown = refusalOf(error, 'model');
-      if (!unknown || unknown.status !== 404) throw unknown ?? error;
+      if (unknown?.status !== 404) throw unknown ?? error;
       throw refusal(404, unknown.message, { code: 'model_not_found', param: 'model' });
     }
   }
@@ -160,7 +160,10 @@ export class ModelService {
     for (const { ids } of prompts) {
       const wrong = ids.find((id) => id >= vocabularySize);
       if (wrong !== undefined)
-        throw refusal(400, `prompt: the token id ${wrong} is not below ${vocabularySize}.`, { code: 'invalid_value', param: 'prompt' });
+        throw refusal(400, `prompt: the token id ${wrong} is not below ${vocabularySize}.`, {
+          code: 'invalid_value',
+          param: 'prompt',
+        });
       if (ids.length === 0) throw refusal(400, 'prompt: it is empty.', { code: 'invalid_value', param: 'prompt' });
     }
   }
@@ -203,7 +206,10 @@ export class ModelService {
     }
   }
 
-  private answerTo({ model, stream_options: how }: Pick<Sampling, 'model' | 'stream_options'>, prompts: readonly EncodedPrompt[]): Answer {
+  private answerTo(
+    { model, stream_options: how }: Pick<Sampling, 'model' | 'stream_options'>,
+    prompts: readonly EncodedPrompt[],
+  ): Answer {
     const { tokenizer, sha256 } = this.served.model;
     return {
       id: randomUUID(),

@@ -22,7 +22,6 @@ export const SamplingFields = {
   seed: z.int().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
-  user: z.unknown(),
 };
 export type Sampling = Pick<z.infer<z.ZodObject<typeof SamplingFields>>, keyof typeof SamplingFields>;
 
@@ -64,7 +63,8 @@ export function parseBody<S extends z.ZodObject>(schema: S, text: string): z.out
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const param = paramOf(issue.path);
-    throw refusal(400, param === undefined ? `The body: ${issue.message}.` : `${param}: ${issue.message}.`, {
+    const what = issue.message.replace('Invalid input: ', '');
+    throw refusal(400, param === undefined ? `The body: ${what}.` : `${param}: ${what}.`, {
       code: 'invalid_value',
       ...(param !== undefined && { param }),
     });

@@ -1,6 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { openRemedy, type Remedy, requireItsModel } from '../alignment/remedy.js';
-import { type Arm as RemedyArm, REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { REMEDY_ARM, type Arm as RemedyArm } from '../alignment/remedy-schema.js';
 import type { ChatMessage, ChatOptions } from '../checkpoint/chat/chat-template.js';
 import { MoralscopeError } from '../errors.js';
 import type { GenerationStream } from '../model/generation/generation-stream.js';
@@ -166,8 +166,10 @@ export class SteeredModel {
     steered: Steered | undefined,
     options: GenerateOptions,
   ): Promise<GenerationStream[]> {
+    if (steered && steered.interventions.length > 0)
+      throw new MoralscopeError('unsupported', 'Changed states are not generated from yet.', 'Ask for the model as it is.');
     const generator = await this.generator(steered);
-    return prompts.map((prompt) => generator.stream(prompt, options));
+    return generator.begin(prompts, options);
   }
 
   async close(): Promise<void> {
@@ -225,8 +227,7 @@ async function openRemedies(paths: readonly string[]): Promise<Map<string, Remed
     const name = asked ?? (paths.length === 1 ? REMEDY_ARM : basename(resolve(path)));
     if (!REMEDY_NAME.test(name))
       throw new MoralscopeError('misuse', `A remedy cannot be called ${JSON.stringify(name)}.`, 'Name it: NAME=DIRECTORY.');
-    if (remedies.has(name))
-      throw new MoralscopeError('misuse', `Two remedies are called ${name}.`, 'Name them: NAME=DIRECTORY.');
+    if (remedies.has(name)) throw new MoralscopeError('misuse', `Two remedies are called ${name}.`, 'Name them: NAME=DIRECTORY.');
     remedies.set(name, await openRemedy(path));
   }
   return remedies;

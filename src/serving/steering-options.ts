@@ -6,10 +6,7 @@ import { PRECISIONS } from '../model/precision.js';
 /** Which model, and how it is changed: flags of `serve`, `generate` and `chat`. */
 export const SteeringFields = {
   model: z.string().describe('smollm2-135m, a path, hf:owner/name ...'),
-  remedy: z
-    .array(z.string())
-    .default([])
-    .describe('directories of remedies, comma-separated, each DIRECTORY or NAME=DIRECTORY'),
+  remedy: z.array(z.string()).default([]).describe('directories of remedies, comma-separated, each DIRECTORY or NAME=DIRECTORY'),
   mode: z.enum(MODES).optional().describe("how states are changed; default: the remedy's usual mode"),
   positions: z.enum(POSITIONS).default('all').describe('tokens that are changed; never the first, nor other sinks'),
   strength: z.number().optional().describe('of the change where an id says none; default: 1'),

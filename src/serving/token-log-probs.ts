@@ -28,7 +28,10 @@ export function chatLogProbs(tokenIds: ArrayLike<number>, logProbs: LogProbs, to
     const token = tokenizer.decode([id]);
     return { token, logprob, bytes: token.includes('\ufffd') ? null : [...Buffer.from(token)] };
   };
-  return Array.from(tokenIds, (id, i) => ({ ...entry(id, logProbs.chosen[i]), top_logprobs: likeliest(logProbs, i).map(([top, p]) => entry(top, p)) }));
+  return Array.from(tokenIds, (id, i) => ({
+    ...entry(id, logProbs.chosen[i]),
+    top_logprobs: likeliest(logProbs, i).map(([top, p]) => entry(top, p)),
+  }));
 }
 
 /**

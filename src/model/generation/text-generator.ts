@@ -88,7 +88,11 @@ export class TextGenerator {
     await ended;
   }
 
-  private begin(prompts: readonly Prompt[], { signal, ...given }: GenerateOptions): GenerationStream[] {
+  /**
+   * Goes on with these texts, which begin together, piece by piece.
+   * @throws MoralscopeError `misuse` for options that make no sense; the rest as `stream`
+   */
+  begin(prompts: readonly Prompt[], { signal, ...given }: GenerateOptions): GenerationStream[] {
     const options = parseOptions(GenerationOptions, given);
     if (this.failure) throw this.failure;
     const requests: GenerationRequest[] = prompts.map((prompt, stream) => ({ id: this.requests++, prompt, options, stream }));
