@@ -145,7 +145,7 @@ export function interventionTensors(intervention: Intervention, hidden: number):
   return tensors;
 }
 
-/** An intervention of this shape that changes nothing, and costs next to nothing. */
+/** An intervention of this shape for runs in which it has no strength anywhere: it costs next to nothing. */
 export function idleIntervention({ site, mode, thresholds, gate }: InterventionShape, hidden: number): Intervention {
   const none = () => new Float32Array(hidden);
   const latents: Latents = {

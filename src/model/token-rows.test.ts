@@ -31,6 +31,19 @@ describe('distinctBeginnings', () => {
     expect(rows.ids.length).toBe(beginnings.size);
     expect([...rows.first].map((at) => rows.place[at])).toEqual([...rows.ids.keys()]);
   });
+
+  test('texts of different groups share no row, nor last tokens kept apart', () => {
+    const ids = Int32Array.of(5, 9, 2, 5, 9, 2, 5, 9, 0, 5, 9, 2);
+    const batch = { ids, lengths: Int32Array.of(3, 3, 2, 3), batch: 4, length: 3 };
+    expect([...distinctBeginnings(batch, { groups: [1, 0, 1, 1] }).place]).toEqual([0, 1, 2, 3, 4, 5, 0, 1, 1, 0, 1, 2]);
+    const last = distinctBeginnings(batch, { last: true });
+    expect([...last.place]).toEqual([0, 1, 2, 0, 1, 3, 0, 4, 4, 0, 1, 5]);
+    expect([...last.ids]).toEqual([5, 9, 2, 2, 9, 2]);
+    expect([...last.first]).toEqual([0, 1, 2, 5, 7, 11]);
+    const both = distinctBeginnings(batch, { groups: [0, 1, 0, 1], last: true });
+    expect([...both.place]).toEqual([0, 1, 2, 3, 4, 5, 0, 6, 6, 3, 4, 7]);
+    expect([...both.positions]).toEqual([0, 1, 2, 0, 1, 2, 1, 2]);
+  });
 });
 
 test('takeRows copies rows in the order asked for', () => {
