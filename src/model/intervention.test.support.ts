@@ -68,7 +68,7 @@ export function randomChange(kind: Kind, hidden: number, random: Random, count =
       return { mode: 'add', direction: vector() };
     default: {
       const gate = kind === 'project' ? 'linear' : 'relu';
-      return { mode: 'project', w: vector(hidden ** -0.5), b: 0.4, u: vector(), gate };
+      return { mode: 'project', w: vector(hidden ** -0.5), b: 1, u: vector(), gate };
     }
   }
 }
