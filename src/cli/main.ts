@@ -12,6 +12,7 @@ import { modelsCommand } from './models.js';
 import { pullCommand } from './pull.js';
 import { saeCommand } from './sae.js';
 import { serveCommand } from './serve.js';
+import { verifyCommand } from './verify.js';
 
 const MISUSE = 2;
 
@@ -33,6 +34,7 @@ for (const command of [
   saeCommand(),
   featuresCommand(),
   serveCommand(),
+  verifyCommand(),
 ])
   program.addCommand(command);
 

@@ -70,7 +70,9 @@ export async function readLabelled(path: string, signal?: AbortSignal): Promise<
 
 async function described(path: string, signal?: AbortSignal) {
   return {
-    name: basename(path).replace(/\.gz$/, '').replace(/\.(jsonl|ndjson)$/, ''),
+    name: basename(path)
+      .replace(/\.gz$/, '')
+      .replace(/\.(jsonl|ndjson)$/, ''),
     sha256: await sha256File(path, signal),
     authored: null,
   };
@@ -98,7 +100,7 @@ async function eachRow(
   // An error of the file does not pass through the pipe, and without an ear would end the process.
   let broken: Error | undefined;
   for (const one of [bytes, stream])
-    one.on('error', (error) => {
+    one.on('error', (error: Error) => {
       broken ??= error;
       lines.close();
     });

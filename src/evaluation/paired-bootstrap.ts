@@ -1,7 +1,7 @@
+import { polarityLabels } from '../diagnosis/readout.js';
 import { Random } from '../random.js';
 import { auc, Ordering, spearman } from '../statistics/ranks.js';
 import { bootstrapCounts, interval95, quantileSorted } from '../statistics/resampling.js';
-import { polarityLabels } from '../diagnosis/readout.js';
 import type { LabelledTexts } from './labelled-texts.js';
 import type { Estimate } from './schema.js';
 
@@ -68,7 +68,7 @@ export class PairedBootstrap {
       for (let pair = 0; pair < units; pair++) {
         const [good, bad] = [pairs[2 * pair], pairs[2 * pair + 1]];
         const times = weights ? weights[good] : 1;
-        right += times * (scores[good] > scores[bad] ? 1 : scores[good] === scores[bad] ? 0.5 : 0);
+        right += times * rightness(scores[good], scores[bad]);
         all += times;
       }
       return right / all;
@@ -80,25 +80,40 @@ export class PairedBootstrap {
   }
 }
 
+/** 1 where the good text of a pair scores above the bad one, 0 below, 1/2 where they score alike; NaN without scores. */
+export function rightness(good: number, bad: number): number {
+  return (1 + Math.sign(good - bad)) / 2;
+}
+
 /** Draw by draw. */
 export function minus(a: Drawn, b: Drawn): Drawn {
   return { value: a.value - b.value, draws: a.draws.map((draw, i) => draw - b.draws[i]) };
 }
 
 /** A level with its interval. */
-export function estimate({ value, draws }: Drawn, bounds?: readonly [number, number]): Estimate {
-  if (!Number.isFinite(value)) return { value: null, why: EMPTY };
+export function estimate({ value, draws }: Drawn, bounds?: readonly [number, number], whyEmpty = EMPTY): Estimate {
+  if (!Number.isFinite(value)) return { value: null, why: whyEmpty };
   const ci95 = interval95(value, draws, bounds);
   return { value, ...(ci95 && { ci95 }) };
 }
 
 /** A difference with its interval and its two-sided p. */
-export function difference(drawn: Drawn): Estimate {
-  const found = estimate(drawn);
+export function difference(drawn: Drawn, whyEmpty?: string): Estimate {
+  const found = estimate(drawn, undefined, whyEmpty);
   const known = drawn.draws.filter(Number.isFinite);
   if (found.value === null || known.length === 0) return found;
   const beyond = (is: (draw: number) => boolean) => (1 + known.filter(is).length) / (1 + known.length);
-  return { ...found, p: Math.min(1, 2 * Math.min(beyond((draw) => draw <= 0), beyond((draw) => draw >= 0))) };
+  return {
+    ...found,
+    p: Math.min(
+      1,
+      2 *
+        Math.min(
+          beyond((draw) => draw <= 0),
+          beyond((draw) => draw >= 0),
+        ),
+    ),
+  };
 }
 
 /** Whether the interval of a difference lies on one side of 0: its sign, or 0. */

@@ -145,6 +145,22 @@ const Rediagnosis = z.object({
 });
 export type Rediagnosis = z.infer<typeof Rediagnosis>;
 
+/**
+ * `repairs`: better than every kind of control and both floors on another data set than the one fitted on. `fits`: on that one alone.
+ * `recalibrates`: better than controls, not than both floors. `like its controls`, `unproven` (no controls), `shifts` (the bias alone), `worse`,
+ * `nothing`.
+ */
+export const VERDICTS = [
+  'repairs',
+  'fits',
+  'recalibrates',
+  'like its controls',
+  'unproven',
+  'shifts',
+  'worse',
+  'nothing',
+] as const;
+
 export const Verification = z.object({
   version: z.literal(1),
   model: z.object({ name: z.string(), sha256: z.string(), precision: z.string(), layers: z.number() }),
@@ -183,7 +199,7 @@ export const Verification = z.object({
   sets: z.array(VerifiedSet).min(1),
   damage: Damage,
   rediagnosis: Rediagnosis.nullable(),
-  verdict: z.object({ outcome: z.enum(['repairs', 'fits', 'shifts', 'worse', 'nothing', 'unproven']), text: z.string() }),
+  verdict: z.object({ outcome: z.enum(VERDICTS), text: z.string() }),
   notes: z.array(z.string()),
 });
 export type Verification = z.infer<typeof Verification>;

@@ -15,14 +15,12 @@ export interface SumStatistic<Column extends string> {
  * statistic is the text.
  */
 export class TextSums<Column extends string> {
-  private readonly sums: Float64Array;
-
   constructor(
     private readonly columns: readonly Column[],
     private readonly texts: number,
-  ) {
-    this.sums = new Float64Array(texts * columns.length);
-  }
+    /** [texts, columns] */
+    readonly sums = new Float64Array(texts * columns.length),
+  ) {}
 
   /** @param values one a column */
   add(text: number, values: ArrayLike<number>): void {

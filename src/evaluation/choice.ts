@@ -1,0 +1,69 @@
+import { REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { readoutStatistics } from '../diagnosis/readout.js';
+import { MoralscopeError } from '../errors.js';
+import { readJobs } from './readings.js';
+import { type Job, kindsOf, type Run } from './run.js';
+import { spreadOf } from './said.js';
+import type { Choice, Verification } from './schema.js';
+import { type Variant, variantsOf } from './steered-arms.js';
+import type { VerifiedTexts } from './verified-sets.js';
+
+export interface FoundChoice {
+  variant: Variant;
+  chosen: Choice;
+  candidates: Choice[];
+  before: number | null;
+  curve: Verification['choice']['curve'];
+}
+
+/** Mode, sites and strength with the largest AUC on the choosing texts, the smaller strength where they are alike; and what controls do there. */
+export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice> {
+  const { remedy, controls, options } = run;
+  const { strengths } = options;
+  const texts = part.choose;
+  const valence = Float32Array.from(texts, (text) => part.set.valence[text]);
+  const aucOf = (odds: Float64Array) => finite(readoutStatistics(odds, valence)[0]);
+  const own = remedy.arm(REMEDY_ARM);
+  const variants = variantsOf(remedy).filter(({ mode }) => options.mode === undefined || mode === options.mode);
+  if (variants.length === 0)
+    throw new MoralscopeError(
+      'misuse',
+      `The remedy has no mode ${options.mode}, only ${own.modes.join(', ')}.`,
+      'Choose one of these.',
+    );
+  const jobs = variants.flatMap((variant) => strengths.map((strength): Job => ({ arm: own, variant, strength })));
+  const found = await readJobs(run, part, texts, [undefined, ...jobs], 'choose');
+  const before = aucOf(found[0]);
+  const candidates = jobs.map(({ variant, strength }, i) => ({
+    mode: variant.mode,
+    sites: [...variant.sites],
+    strength,
+    auc: aucOf(found[i + 1]),
+  }));
+  const best = candidates.reduce(
+    (most, { auc, strength }, i) =>
+      most < 0 ||
+      (auc ?? 0) > (candidates[most].auc ?? 0) ||
+      ((auc ?? 0) === (candidates[most].auc ?? 0) && strength < candidates[most].strength)
+        ? i
+        : most,
+    -1,
+  );
+  const { variant } = jobs[best];
+  const peers = controls.flatMap((arm) => strengths.map((strength): Job => ({ arm, variant, strength })));
+  const theirs = peers.length > 0 ? await readJobs(run, part, texts, peers, 'choose: controls') : [];
+  const kinds = kindsOf(controls);
+  const curve = strengths.map((strength) => ({
+    strength,
+    auc: candidates.find((one, i) => jobs[i].variant === variant && one.strength === strength)!.auc,
+    controls: kinds.flatMap((kind) => {
+      const spread = spreadOf(
+        peers.flatMap((job, i) => (job.strength === strength && job.arm.kind === kind ? [aucOf(theirs[i])] : [])),
+      );
+      return spread ? [{ kind, auc: spread }] : [];
+    }),
+  }));
+  return { variant, chosen: candidates[best], candidates, before, curve };
+}
+
+const finite = (value: number) => (Number.isFinite(value) ? value : null);

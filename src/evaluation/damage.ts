@@ -1,0 +1,155 @@
+import { setImmediate as breathe } from 'node:timers/promises';
+import { byBeginning, cutIntoBatches, padBatch, tokenise } from '../activations/batches.js';
+import { REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { MoralscopeError, throwIfCancelled } from '../errors.js';
+import type { DecoderSession } from '../model/decoder-session.js';
+import { shapeOf } from '../model/intervention.js';
+import type { LanguageModel } from '../model/language-model.js';
+import type { Steering } from '../model/steering.js';
+import type { TokenBatch } from '../model/token-rows.js';
+import type { WorkOptions } from '../progress.js';
+import { NextTokens } from '../sae/eval/next-token.js';
+import { TextSums } from '../sae/eval/text-sums.js';
+import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run } from './run.js';
+import { spreadOf } from './said.js';
+import type { Damage } from './schema.js';
+import { byShape } from './steered-arms.js';
+
+const MAX_TOKENS = 512;
+/** Rows of a batch, and how many logits it may have: 128 MiB of them, of which three are in memory. */
+const BATCH_ROWS = 1024;
+const BATCH_LOGITS = 1 << 25;
+
+/** Sums over the tokens that are predicted: their number, and in nats what they cost untouched and steered, and the divergence. */
+const COLUMNS = ['tokens', 'original', 'steered', 'kl'] as const;
+type Column = (typeof COLUMNS)[number];
+type Sums = TextSums<Column>;
+
+/**
+ * The damage of the remedy at every strength, and of its controls at the chosen one, each active at every position: a remedy of last tokens
+ * would hide its damage otherwise.
+ */
+export async function measureDamage(run: Run, { variant, strength }: Chosen): Promise<Damage> {
+  const { model, remedy, controls, general, steered, kept, options } = run;
+  const { strengths, bootstraps, seed, onProgress, signal } = options;
+  const own = remedy.arm(REMEDY_ARM);
+  const jobs: Job[] = [
+    ...strengths.map((each) => ({ arm: own, variant, strength: each })),
+    ...controls.map((arm) => ({ arm, variant, strength })),
+  ];
+  const sums: Sums[] = new Array(jobs.length);
+  const interventions = (i: number) => interventionsOfJob(run, jobs[i], 'all');
+  for (const { shapes, items } of byShape([...jobs.keys()], (i) => interventions(i).map(shapeOf))) {
+    const found = await kept.get(['damage', shapes, items.map((i) => nameOfJob(jobs[i]))], () =>
+      steered.whole(shapes, { logits: 'all' }, async (session) => {
+        const runs = items.map((i) => () => ({ interventions: interventions(i), strength: jobs[i].strength }));
+        const all = await damage({ model, session, texts: general.texts, runs, task: 'damage', onProgress, signal });
+        return all.map((each) => each.sums);
+      }),
+    );
+    items.forEach((i, k) => {
+      sums[i] = new TextSums<Column>(COLUMNS, general.texts.length, found[k]);
+    });
+  }
+  const figures = sums.slice(0, strengths.length).map((each) => each.figures(STATISTICS, { bootstraps, seed }));
+  const arms = controls.map(({ name, kind }, i) => {
+    const { tokens, kl, steered: nats } = sums[strengths.length + i].totals();
+    return { name, kind, kl: kl / tokens, perplexity: Math.exp(nats / tokens) };
+  });
+  const totals = sums.map((each) => each.totals());
+  return {
+    source: general.source,
+    texts: sums[0].present().length,
+    tokens: totals[0].tokens,
+    before: { nats: figures[0].nats, perplexity: Math.exp(totals[0].original / totals[0].tokens) },
+    remedy: strengths.map((each, i) => ({
+      strength: each,
+      kl: figures[i].kl,
+      rise: figures[i].rise,
+      perplexity: Math.exp(totals[i].steered / totals[i].tokens),
+    })),
+    controls: kindsOf(controls).flatMap((kind) => {
+      const of = arms.filter((arm) => arm.kind === kind);
+      const kl = spreadOf(of.map((arm) => arm.kl));
+      return kl ? [{ kind, n: of.length, kl }] : [];
+    }),
+    arms,
+  };
+}
+
+const NO_NUMBERS = 'the steered model gives numbers that are none';
+const STATISTICS = {
+  nats: { of: (s: Totals) => s.original / s.tokens, whyEmpty: 'no token' },
+  kl: { of: (s: Totals) => s.kl / s.tokens, whyEmpty: NO_NUMBERS, bounds: [0, Number.POSITIVE_INFINITY] as const },
+  rise: { of: (s: Totals) => (s.steered - s.original) / s.tokens, whyEmpty: NO_NUMBERS },
+};
+type Totals = Readonly<Record<Column, number>>;
+
+export interface DamageOptions extends WorkOptions {
+  model: Pick<LanguageModel, 'tokenizer' | 'spec'>;
+  /** Of a decoder with the interventions' shapes and all logits. */
+  session: DecoderSession;
+  /** General texts. */
+  texts: readonly string[];
+  /** What is done to the model, run by run, at every position. */
+  runs: readonly (() => Steering)[];
+  task: string;
+}
+
+/**
+ * What steering costs on general text: every text by itself, every token but the first two predicted by a token that is steered (a text's
+ * first is a sink and never is). Its divergence is KL(p || q) between the untouched and the steered distribution that predict it
+ * (PAPER.md section 8).
+ * @returns sums by text, one a run
+ * @throws MoralscopeError `bad-data` where there is no such token
+ */
+export async function damage({ model, session, runs, task, ...options }: DamageOptions): Promise<Sums[]> {
+  const { onProgress, signal } = options;
+  const { vocabulary, context } = model.spec;
+  const tokens = await tokenise(options.texts, model.tokenizer, Math.min(MAX_TOKENS, context), signal);
+  const length = (text: number) => tokens.offsets[text + 1] - tokens.offsets[text];
+  const long = Int32Array.from(options.texts.keys()).filter((text) => length(text) > 2);
+  if (long.length === 0)
+    throw new MoralscopeError('bad-data', 'The general texts hold no token to predict.', 'Give texts of three tokens or more.');
+  const sums = runs.map(() => new TextSums<Column>(COLUMNS, options.texts.length));
+  const rows = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_LOGITS / vocabulary)));
+  let memory = new Float32Array(0);
+  let done = 0;
+  const total = long.length * runs.length;
+  for (const texts of cutIntoBatches(tokens, byBeginning(tokens, long), rows)) {
+    const batch = padBatch(tokens, texts);
+    const untouched = await session.run(batch);
+    const { place } = untouched;
+    const logits = untouched.logits!.slice();
+    if (memory.length < logits.length) memory = new Float32Array(logits.length);
+    const predicting = new Set<number>();
+    eachPredicted(batch, place, (row) => predicting.add(row));
+    const next = new NextTokens(logits, vocabulary, Int32Array.from(predicting), memory);
+    for (const [run, steering] of runs.entries()) {
+      await breathe();
+      throwIfCancelled(signal);
+      onProgress?.({ task, done, total, unit: 'texts' });
+      const steered = (await session.run(batch, { steering: steering() })).logits!;
+      const known = new Map<number, { total: number; kl: number }>();
+      eachPredicted(batch, place, (row, id, text) => {
+        const found = known.get(row) ?? next.against(steered, row);
+        known.set(row, found);
+        const at = row * vocabulary + id;
+        sums[run].add(texts[text], [1, next.totalOf(row) - logits[at], found.total - steered[at], found.kl]);
+      });
+      done += texts.length;
+    }
+  }
+  onProgress?.({ task, done: total, total, unit: 'texts' });
+  return sums;
+}
+
+/** Every token that a steered token predicts: the row that predicts it, its id, its text in the batch. */
+function eachPredicted(
+  { ids, lengths, length }: TokenBatch,
+  place: Int32Array,
+  visit: (row: number, id: number, text: number) => void,
+): void {
+  for (const [text, n] of lengths.entries())
+    for (let at = text * length + 1; at < text * length + n - 1; at++) visit(place[at], ids[at + 1], text);
+}

@@ -1,0 +1,119 @@
+/** @file What can be told of texts that nothing was fitted on: from states, from words, from the untouched model's own next-token log-probabilities. */
+import { LAMBDAS } from '../diagnosis/dimensional.js';
+import { polarityLabels } from '../diagnosis/readout.js';
+import { type States, select } from '../diagnosis/states.js';
+import type { MatMul } from '../graph/matmul.js';
+import { Random } from '../random.js';
+import { BagOfWords } from '../statistics/bag-of-words.js';
+import { chooseLogistic } from '../statistics/logistic.js';
+import { mean, standardDeviation } from '../statistics/resampling.js';
+import { determination, RidgePath } from '../statistics/ridge.js';
+import type { LabelledTexts } from './labelled-texts.js';
+
+/** Texts by position: some to fit on, some to choose a penalty by, some to score. */
+export interface Fold {
+  train: Int32Array;
+  validation: Int32Array;
+  test: Int32Array;
+}
+
+const FOLDS = 5;
+/** Of the texts that are not scored, this share chooses the penalty. */
+const VALIDATION_SHARE = 1 / 8;
+
+/** Folds by unit, so that every text is scored once by what was fitted on other units. */
+export function crossFolds({ unit, units }: Pick<LabelledTexts, 'unit' | 'units'>, seed: number): Fold[] {
+  const order = new Random(seed, 'cross-fitting').permutation(units);
+  const rank = new Int32Array(units);
+  order.forEach((of, i) => {
+    rank[of] = i;
+  });
+  const positions = Int32Array.from(unit.keys());
+  return Array.from({ length: FOLDS }, (_, f) => {
+    const isTest = (text: number) => rank[unit[text]] % FOLDS === f;
+    // Units of the other folds, by their order: the last ones choose the penalty.
+    const first = Math.round(units * (1 - VALIDATION_SHARE));
+    return {
+      train: positions.filter((text) => !isTest(text) && rank[unit[text]] < first),
+      validation: positions.filter((text) => !isTest(text) && rank[unit[text]] >= first),
+      test: positions.filter(isTest),
+    };
+  });
+}
+
+type Scorer = (fold: Fold) => Promise<Float64Array | undefined>;
+
+/**
+ * Scores of all texts that some fold scores, NaN elsewhere. Folds have fits of their own, so with several each fold's scores are taken in
+ * standard deviations from their mean.
+ */
+async function heldOut(texts: number, folds: readonly Fold[], score: Scorer): Promise<Float64Array> {
+  const scores = new Float64Array(texts).fill(Number.NaN);
+  for (const fold of folds) {
+    const found = await score(fold);
+    if (!found) continue;
+    const [centre, spread] = folds.length > 1 ? [mean(found), standardDeviation(found) || 1] : [0, 1];
+    fold.test.forEach((text, i) => {
+      scores[text] = (found[i] - centre) / spread;
+    });
+  }
+  return scores;
+}
+
+/** The signed judgment as a ridge reads it from states [texts, d]; the penalty is the one with the best R2 on validation texts. */
+export function probeScores(
+  states: States,
+  valence: Float32Array,
+  folds: readonly Fold[],
+  matmul: MatMul,
+  options: { standardise?: boolean } = {},
+): Promise<Float64Array> {
+  return heldOut(valence.length, folds, async ({ train, validation, test }) => {
+    const rows = (positions: Int32Array) => select(states, positions).data;
+    const judged = (positions: Int32Array) => Float32Array.from(positions, (text) => valence[text]);
+    const path = await RidgePath.fit(rows(train), train.length, states.d, matmul, options);
+    const targets = await path.project(judged(train), 1);
+    const [onValidation, onTest] = [await path.basis(rows(validation)), await path.basis(rows(test))];
+    const truth = judged(validation);
+    let best = Number.NEGATIVE_INFINITY;
+    let chosen: Float32Array | undefined;
+    for (const lambda of LAMBDAS) {
+      const { coefficients } = path.solve(lambda, targets);
+      const [r2] = determination(truth, await path.predict(onValidation, coefficients, targets), 1);
+      if (!(r2 > best)) continue;
+      best = r2;
+      chosen = coefficients;
+    }
+    return chosen && Float64Array.from(await path.predict(onTest, chosen, targets));
+  });
+}
+
+/** The same from counts of the texts' words, whose vocabulary is that of the training texts. */
+export function bagOfWordsScores(
+  { texts, valence }: Pick<LabelledTexts, 'texts' | 'valence'>,
+  folds: readonly Fold[],
+  matmul: MatMul,
+): Promise<Float64Array> {
+  return heldOut(texts.length, folds, async (fold) => {
+    const bag = BagOfWords.fit(Array.from(fold.train, (text) => texts[text]));
+    if (bag.size === 0) return undefined;
+    const states = { n: texts.length, d: bag.size, data: bag.matrix(texts) };
+    const scores = await probeScores(states, valence, [fold], matmul, { standardise: false });
+    return Float64Array.from(fold.test, (text) => scores[text]);
+  });
+}
+
+/** Logistic regression on the untouched model's next-token log-probabilities [texts, width]: what calibrating the output alone would give. */
+export function recalibratedScores(logProbs: Float32Array, valence: Float32Array, folds: readonly Fold[]): Promise<Float64Array> {
+  const labels = polarityLabels(valence);
+  const states = { n: labels.length, d: logProbs.length / labels.length, data: logProbs };
+  return heldOut(labels.length, folds, async ({ train, validation, test }) => {
+    const part = (positions: Int32Array) => {
+      const judged = positions.filter((text) => labels[text] >= 0);
+      return { x: select(states, judged).data, labels: Array.from(judged, (text) => labels[text]) };
+    };
+    const [fitted, chosenOn] = [part(train), part(validation)];
+    if (new Set(fitted.labels).size < 2 || chosenOn.labels.length === 0) return undefined;
+    return chooseLogistic(fitted, chosenOn, states.d).score(select(states, test).data);
+  });
+}

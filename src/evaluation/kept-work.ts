@@ -1,0 +1,31 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import { sha256, writeFileAtomic } from '../artifact/files.js';
+import { TOOL } from '../artifact/manifest.js';
+
+/** Results of an unfinished artifact, so that the same command goes on where it stopped. */
+export class KeptWork {
+  /** @param path a folder inside the artifact's directory, which holds nothing else */
+  constructor(private readonly path: string) {}
+
+  /**
+   * The result kept under this key, or computed and kept now.
+   * @param key all that decides it beside the artifact's identity
+   */
+  async get<T>(key: readonly unknown[], compute: () => Promise<T>): Promise<T> {
+    const identity = JSON.stringify([TOOL.version, ...key]);
+    const file = join(this.path, `${sha256(identity).slice(0, 24)}.v8`);
+    const bytes = await readFile(file).catch(() => undefined);
+    if (bytes) return (deserialize(bytes) as { result: T }).result;
+    const result = await compute();
+    await mkdir(this.path, { recursive: true });
+    await writeFileAtomic(file, serialize({ identity, result }));
+    return result;
+  }
+
+  /** Lets go of all of them. */
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+  }
+}

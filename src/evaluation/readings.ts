@@ -1,0 +1,81 @@
+import { tokenise } from '../activations/batches.js';
+import { wordPairs } from '../activations/calibration.js';
+import { fillTemplate } from '../activations/template.js';
+import { REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { shapeOf } from '../model/intervention.js';
+import { type Chosen, interventionsOfJob, type Job, nameOfJob, type Run } from './run.js';
+import type { SaidOdds } from './said.js';
+import { byShape } from './steered-arms.js';
+import { steeredReadout } from './steered-readout.js';
+import type { VerifiedTexts } from './verified-sets.js';
+
+const MAX_TOKENS = 128;
+
+/** The readout of a set's test texts: untouched, the remedy at every strength, every control at the chosen one. */
+export async function readOdds(run: Run, part: VerifiedTexts, { variant, strength }: Chosen): Promise<SaidOdds> {
+  const { remedy, controls, options } = run;
+  const own = remedy.arm(REMEDY_ARM);
+  const [before, ...others] = await readJobs(
+    run,
+    part,
+    part.test,
+    [
+      undefined,
+      ...options.strengths.map((each): Job => ({ arm: own, variant, strength: each })),
+      ...controls.map((arm): Job => ({ arm, variant, strength })),
+    ],
+    `read ${part.set.name}`,
+  );
+  const n = options.strengths.length;
+  return {
+    before,
+    remedy: others.slice(0, n),
+    controls: controls.map(({ name, kind }, i) => ({ name, kind, odds: others[n + i] })),
+  };
+}
+
+/** The readout of some texts under every job; undefined: untouched. Jobs of one shape share a session, and what stands before the last tokens. */
+export async function readJobs(
+  run: Run,
+  { set }: VerifiedTexts,
+  texts: Int32Array,
+  jobs: readonly (Job | undefined)[],
+  task: string,
+): Promise<Float64Array[]> {
+  const { model, template, steered, kept, options } = run;
+  const { positions, onProgress, signal } = options;
+  const filled = Array.from(texts, (text) => fillTemplate(template, set.texts[text]));
+  const tokens = await tokenise(filled, model.tokenizer, Math.min(MAX_TOKENS, model.spec.context), signal);
+  const words = wordPairs(model.tokenizer, template);
+  const found: Float64Array[] = new Array(jobs.length);
+  // What is read untouched goes with the jobs of the first shape.
+  const groups = byShape(
+    [...jobs.keys()].filter((i) => jobs[i] !== undefined),
+    (i) => interventionsOfJob(run, jobs[i]!, positions).map(shapeOf),
+  );
+  groups[0].items.push(...[...jobs.keys()].filter((i) => jobs[i] === undefined));
+  for (const { shapes, items } of groups) {
+    const key = ['readout', set.sha256, task, shapes, items.map((i) => nameOfJob(jobs[i]))];
+    const odds = await kept.get(key, () =>
+      steered.decoding(shapes, (session) =>
+        steeredReadout({
+          session,
+          tokens,
+          words,
+          runs: items.map((i) => () => {
+            const job = jobs[i];
+            return job && { interventions: interventionsOfJob(run, job, positions), strength: job.strength };
+          }),
+          positions,
+          task,
+          onProgress,
+          signal,
+        }),
+      ),
+    );
+    items.forEach((i, k) => {
+      found[i] = odds[k];
+    });
+  }
+  return found;
+}

@@ -1,0 +1,57 @@
+import type { Remedy } from '../alignment/remedy.js';
+import { type Arm, REMEDY_ARM } from '../alignment/remedy-schema.js';
+import {
+  type Intervention,
+  type InterventionShape,
+  idleIntervention,
+  type Mode,
+  type Positions,
+  sameShapes,
+  shapeOf,
+} from '../model/intervention.js';
+
+/** How a remedy is used, where it can be used in several ways. */
+export interface Variant {
+  mode: Mode;
+  /** The steered sites, by name; the remedy's others are left as they are. */
+  sites: readonly string[];
+}
+
+/** Every mode of the remedy, at all its sites and, where it has several, at each alone. */
+export function variantsOf(remedy: Remedy): Variant[] {
+  const all = remedy.sites.map(({ site }) => site);
+  const choices = all.length > 1 ? [all, ...all.map((site) => [site])] : [all];
+  return remedy.arm(REMEDY_ARM).modes.flatMap((mode) => choices.map((sites) => ({ mode, sites })));
+}
+
+/**
+ * What an arm does in a variant. A control that has not the variant's mode is used in its own.
+ * @param hidden width of the model's states
+ */
+export function interventionsOf(
+  remedy: Remedy,
+  { name, modes }: Pick<Arm, 'name' | 'modes'>,
+  { mode, sites }: Variant,
+  positions: Positions,
+  hidden: number,
+): Intervention[] {
+  const own = modes.includes(mode) ? mode : modes[0];
+  return remedy
+    .interventions({ arm: name, mode: own, positions })
+    .map((intervention) => (sites.includes(intervention.site) ? intervention : idleIntervention(shapeOf(intervention), hidden)));
+}
+
+/** Items whose interventions one graph serves. */
+export function byShape<T>(
+  items: readonly T[],
+  shapesOf: (item: T) => readonly InterventionShape[],
+): { shapes: readonly InterventionShape[]; items: T[] }[] {
+  const groups: { shapes: readonly InterventionShape[]; items: T[] }[] = [];
+  for (const item of items) {
+    const shapes = shapesOf(item);
+    const group = groups.find((known) => sameShapes(known.shapes, shapes));
+    if (group) group.items.push(item);
+    else groups.push({ shapes, items: [item] });
+  }
+  return groups;
+}

@@ -1,0 +1,166 @@
+/** @file Plain words for what a remedy does; they never say more than the figures beside them. */
+import { number } from '../diagnosis/verdict.js';
+import { side } from './paired-bootstrap.js';
+import type { Controls, Estimate, Outcome, Verification, VerifiedSet } from './schema.js';
+
+type MeasuredSet = Omit<VerifiedSet, 'outcome' | 'told'>;
+
+/** Fewer controls of a kind than this have no 97.5% quantile to speak of: the remedy must be above all of them. */
+const FEWEST = 20;
+/** Nats a token on general text below which damage is small. */
+const SMALL_DAMAGE = 0.05;
+
+/** What the remedy does to what the model says of one data set, and the sentences that say so. */
+export function setVerdict(set: MeasuredSet): Pick<VerifiedSet, 'outcome' | 'told'> {
+  const outcome = outcomeOf(set);
+  return { outcome, told: toldOf(set, outcome) };
+}
+
+function outcomeOf(set: MeasuredSet): Outcome {
+  const { change, controls, aboveFloors } = set;
+  if (change.auc.value === null) return 'empty';
+  const moved = side(change.auc);
+  if (moved < 0) return 'worse';
+  if (moved === 0) return side(change.bias) === 0 ? 'nothing' : 'bias only';
+  if (!controls.some(({ n }) => n >= FEWEST)) return 'no controls';
+  if (controls.some((control) => !isAbove(set, control))) return 'not above controls';
+  return Object.values(aboveFloors).every((floor) => side(floor) > 0) ? 'better' : 'not above floors';
+}
+
+/** The bar that controls of a kind set. */
+const barOf = ({ auc, n }: Controls) => (n >= FEWEST ? auc.q975 : auc.max);
+
+function isAbove({ after }: MeasuredSet, control: Controls): boolean {
+  return after.auc.value !== null && after.auc.value > barOf(control);
+}
+
+function toldOf(set: MeasuredSet, outcome: Outcome): string {
+  const { n, before, after, change, controls, knows, gap, gapClosed } = set;
+  const sample = `${count(n.texts)} texts${n.pairs === undefined ? '' : `, ${count(n.pairs)} pairs`}`;
+  if (outcome === 'empty') return `${set.name} (${set.relation}; ${sample}): nothing could be measured, ${change.auc.why}.`;
+  const sentences = [
+    `${set.name} (${set.relation}; ${sample}): the AUC of what it says goes from ${shown(before.auc)} to ${shown(after.auc)}, by ${shown(change.auc)}, ${probability(change.auc.p)}`,
+    `The bias goes by ${shown(change.bias)} nats, ${probability(change.bias.p)}`,
+  ];
+  if (change.pairsRight && before.pairsRight && after.pairsRight)
+    sentences.push(
+      `Pairs right: ${shown(before.pairsRight)} before, ${shown(after.pairsRight)} after, by ${shown(change.pairsRight)}, ${probability(change.pairsRight.p)}`,
+    );
+  if (controls.length === 0) sentences.push('No control stands beside it');
+  for (const control of controls)
+    sentences.push(
+      `${isAbove(set, control) ? 'Above' : 'NOT above'} ${control.n} ${control.kind} control${control.n === 1 ? '' : 's'} (mean ${number(control.auc.mean)}, ${
+        control.n >= FEWEST ? '97.5% quantile' : 'largest'
+      } ${number(barOf(control))}; p = ${number(control.p, 3)})`,
+    );
+  sentences.push(
+    ...(['bagOfWords', 'recalibrated'] as const).map((floor) => {
+      const of = { bagOfWords: 'a bag of words', recalibrated: 'the recalibrated readout' }[floor];
+      const by = set.aboveFloors[floor];
+      if (by.value === null) return `There is no ${of.split(' ').slice(1).join(' ')} to stand against: ${by.why}`;
+      const stands = side(by);
+      return `${stands > 0 ? 'Above' : stands < 0 ? 'BELOW' : 'Not told from'} ${of}, which reaches ${shown(set.floors[floor])} without touching the model (difference ${shown(by)})`;
+    }),
+  );
+  if (knows.auc.value !== null)
+    sentences.push(
+      `A probe at layer ${knows.layer} tells ${shown(knows.auc)}: ${
+        gapClosed.value === null
+          ? `${gapClosed.why} (${shown(gap)})`
+          : `of the gap of ${shown(gap)} the remedy closes ${shown(gapClosed)}`
+      }`,
+    );
+  return `${sentences.join('. ')}.`;
+}
+
+type Judged = Pick<Verification, 'sets' | 'damage' | 'choice'>;
+
+/** The verdict on the whole: what holds on other data sets than the one fitted on is what counts (PAPER.md section 8). */
+export function overallVerdict({ sets, damage, choice }: Judged): Verification['verdict'] {
+  const others = sets.filter(({ fittedOn }) => !fittedOn);
+  const named = (outcomes: readonly Outcome[], among = sets) => among.filter(({ outcome }) => outcomes.includes(outcome));
+  const names = (of: readonly VerifiedSet[]) => enumerate(of.map(({ name }) => name));
+  const at = `At strength ${choice.chosen.strength}`;
+  const better = named(['better']);
+  const worse = named(['worse']);
+  const cost = `${costOf({ damage, choice })}${worse.length > 0 ? ` It tells good from bad worse than before on ${names(worse)}.` : ''}`;
+  const verdict = (outcome: Verification['verdict']['outcome'], text: string) => ({ outcome, text: `${text} ${cost}` });
+
+  const transferred = named(['better'], others);
+  if (transferred.length > 0) {
+    const missed = others.filter((set) => !transferred.includes(set));
+    return verdict(
+      'repairs',
+      `${at} the model says good and bad apart better than with every kind of control, and than both floors, on ${names(transferred)}, which the remedy was not fitted on (AUC ${transferred
+        .map(({ change }) => signed(change.auc))
+        .join(', ')})${missed.length > 0 ? `; not so on ${names(missed)}` : ''}.`,
+    );
+  }
+  if (better.length > 0)
+    return verdict(
+      'fits',
+      `${at} the model says good and bad apart better than with every kind of control, and than both floors, but only on held-out texts of the data set that the remedy was fitted on, ${names(better)}: ${
+        others.length > 0
+          ? `it does not hold on ${names(others)}`
+          : 'no other data set was given, so nothing is shown to transfer'
+      }.`,
+    );
+  const belowFloors = named(['not above floors']);
+  if (belowFloors.length > 0)
+    return verdict(
+      'recalibrates',
+      `${at} the model says good and bad apart better than with every kind of control on ${names(belowFloors)}, yet not better than both floors, words alone and its own readout recalibrated: as much can be had without touching the model.`,
+    );
+  const asControls = named(['not above controls']);
+  if (asControls.length > 0)
+    return verdict(
+      'like its controls',
+      `${at} the model says good and bad apart better than before on ${names(asControls)}, but its controls do as well: what helps is not what the remedy was fitted to.`,
+    );
+  const unproven = named(['no controls']);
+  if (unproven.length > 0)
+    return verdict(
+      'unproven',
+      `${at} the model says good and bad apart better than before on ${names(unproven)}; without ${FEWEST} controls nothing says that it is the remedy's doing (align --controls).`,
+    );
+  const shifted = named(['bias only']);
+  if (shifted.length > 0)
+    return verdict(
+      'shifts',
+      `${at} the remedy only shifts the bias on ${names(shifted)} (${shifted
+        .map(({ change }) => `${signed(change.bias)} nats`)
+        .join(', ')}): the model is not seen to tell good from bad any better.`,
+    );
+  if (worse.length > 0) return verdict('worse', `${at} the remedy does harm.`);
+  if (named(['nothing']).length === 0) return verdict('nothing', `${at} nothing could be measured.`);
+  const widest = Math.max(...sets.map(({ change }) => change.auc.ci95?.[1] ?? 0));
+  return verdict(
+    'nothing',
+    `${at} the remedy is not seen to do anything to what the model says: neither AUC nor bias is told from what it was (with these texts, a gain of AUC above ${number(widest)} is ruled out).`,
+  );
+}
+
+function costOf({ damage, choice }: Pick<Judged, 'damage' | 'choice'>): string {
+  const at = damage.remedy.find(({ strength }) => strength === choice.chosen.strength);
+  if (!at || at.kl.value === null) return 'What it costs elsewhere could not be measured.';
+  const { value } = at.kl;
+  return `On ${damage.source}, active at every position, it costs ${shown(at.kl, 3)} nats a token of KL (${count(damage.tokens)} tokens; ${
+    value < SMALL_DAMAGE ? 'below' : 'NOT below'
+  } ${number(SMALL_DAMAGE)}), perplexity ${damage.before.perplexity.toFixed(1)} to ${at.perplexity.toFixed(1)}.`;
+}
+
+/** .71 [.68, .73], or why there is none. */
+function shown({ value, ci95, why }: Estimate, digits = 2): string {
+  if (value === null) return `n/a (${why})`;
+  return `${number(value, digits)}${ci95 ? ` [${number(ci95[0], digits)}, ${number(ci95[1], digits)}]` : ''}`;
+}
+
+const signed = (estimate: Estimate) => `${(estimate.value ?? 0) > 0 ? '+' : ''}${shown(estimate)}`;
+
+const probability = (p: number | undefined) => (p === undefined ? 'p n/a' : p < 0.005 ? 'p < .005' : `p = ${number(p, 3)}`);
+
+const count = (n: number) => n.toLocaleString('en-US');
+
+function enumerate(items: readonly string[]): string {
+  return items.length < 2 ? (items[0] ?? 'nothing') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+}
