@@ -85,11 +85,11 @@ function gaussianPool(count) {
 /** A small tokenizer of a fixture, with a token for each word that will be run, so that texts are as long as in real models. */
 async function writeTokenizer(dir) {
   const { GENERAL_SENTENCES } = await import('../dist/activations/general-text.js');
-  const { PROBE_TEXTS } = await import('../dist/activations/probe-texts.js');
+  const { PROBE } = await import('../dist/diagnosis/probe-texts.js');
   const tokenizer = JSON.parse(readFileSync(new URL('../fixtures/tokenizers/digits/tokenizer.json', import.meta.url), 'utf8'));
   tokenizer.model.ignore_merges = true;
   const { vocab } = tokenizer.model;
-  const words = `${[...GENERAL_SENTENCES, ...Object.values(PROBE_TEXTS).flat(), ...TEXTS].join(' ')} is morally`.match(/\w+/g);
+  const words = `${[...GENERAL_SENTENCES, ...PROBE.texts, ...TEXTS].join(' ')} is morally`.match(/\w+/g);
   let next = Math.max(...Object.values(vocab), ...tokenizer.added_tokens.map(({ id }) => id)) + 1;
   for (const word of words.flatMap((each) => [each, `\u0120${each}`])) if (!(word in vocab)) vocab[word] = next++;
   writeFileSync(join(dir, 'tokenizer.json'), JSON.stringify(tokenizer));
@@ -164,7 +164,8 @@ const PHASES = {
   },
   async judge(path) {
     const { LanguageModel } = await import('../dist/model/language-model.js');
-    const { formatPrecisionError, precisionError } = await import('../dist/activations/precision-error.js');
+    const { formatPrecisionError } = await import('../dist/activations/precision-error.js');
+    const { precisionError } = await import('../dist/diagnosis/precision-error.js');
     const model = await LanguageModel.open(path);
     const started = performance.now();
     const error = formatPrecisionError(await precisionError(model, flags.precision));
@@ -172,7 +173,7 @@ const PHASES = {
     return { seconds: (performance.now() - started) / 1000, error };
   },
   async capture(path, out) {
-    const { capture } = await import('../dist/activations/capture.js');
+    const { capture } = await import('../dist/capture.js');
     const started = performance.now();
     const { details } = await capture({ model: path, texts: TEXTS, readout: true, precision: flags.precision, out });
     return { seconds: (performance.now() - started) / 1000, tokens: details.tokens, work: details.work };

@@ -1,9 +1,9 @@
-export { capture } from './activations/capture.js';
 export { ActivationDirectory } from './activations/directory.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './activations/perplexity.js';
 export { type FoundFeatures, screenFeatures } from './alignment/features.js';
 export { FeaturesOptions } from './alignment/features-options.js';
 export { Features } from './alignment/features-schema.js';
+export { capture } from './capture.js';
 export { cacheDirectory, cacheEntries, removeCacheEntry, verifyCacheEntry } from './checkpoint/cache.js';
 export {
   type ChatEncodeOptions,

@@ -15,7 +15,7 @@ import { ACTIVATIONS_FORMAT, ACTIVATIONS_VERSION, type ActivationDetails, type S
 import { ActivationDirectory } from './directory.js';
 import { selectLayers } from './layers.js';
 import { POOLINGS } from './pooling.js';
-import { precisionError } from './precision-error.js';
+import type { MeasurePrecision } from './precision-error.js';
 import { distinct, writeRows } from './rows.js';
 import { planShards } from './shard-plan.js';
 import { SinkCache } from './sink-cache.js';
@@ -41,6 +41,8 @@ export interface CaptureOptions extends WorkOptions {
   readout?: boolean | undefined;
   /** Of the weights. Default: fp32. */
   precision?: Precision | undefined;
+  /** Tells the manifest what a reduced precision costs. Default: it is not told. */
+  measurePrecision?: MeasurePrecision | undefined;
   /** Draws the texts that choose the readout's frequent tokens. Default: 0. */
   seed?: number | undefined;
   /** Bytes of states in a shard, of which two are in memory at a time. Default: 64 MiB. */
@@ -127,7 +129,7 @@ async function fill(
   model: LanguageModel,
   settings: Settings,
   input: readonly string[],
-  { corpus, threads, onShard, onProgress, signal }: CaptureOptions,
+  { corpus, threads, measurePrecision, onShard, onProgress, signal }: CaptureOptions,
 ): Promise<ActivationDetails> {
   const { template, site, layers, poolings, readout, maxTokens, shardBytes, precision } = settings;
   const { name, family, parameters, sha256, tokenizer } = model;
@@ -153,7 +155,7 @@ async function fill(
     readout ? new Random(directory.identity.seed, 'readout sample') : undefined,
     settings.order && new Random(directory.identity.seed, 'order of texts'),
   );
-  const lost = precision === 'fp32' ? null : await precisionError(model, precision, { threads, ...work });
+  const lost = precision === 'fp32' ? undefined : await measurePrecision?.(model, precision, { threads, ...work });
   const compiled = await model.compile({ sites: layout.sites, logits: readout ? 'last' : undefined, precision, ...work });
   const sinkCache = new SinkCache(dirname(compiled.graph), tokenizer.sha256);
   const thread = CaptureThread.start(compiled, threads);
@@ -171,7 +173,7 @@ async function fill(
       tokens: tokens.ids.length,
       truncated: tokens.truncated,
       maxTokens,
-      precisionError: lost,
+      precisionError: lost ?? null,
       ...filled,
     };
   } finally {

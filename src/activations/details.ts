@@ -61,8 +61,8 @@ export const ActivationDetails = z.object({
   readout: ReadoutTokens.nullable(),
   /** States that the last run computed: fewer than tokens, since texts that begin alike share them. */
   computed: z.number().int().default(0),
-  /** What the precision costs; null for fp32. */
-  precisionError: PrecisionError.nullable().default(null),
+  /** What the precision costs; null for fp32, where it was not measured, or was by an older version. */
+  precisionError: PrecisionError.nullable().default(null).catch(null),
   /** Seconds of the last run by kind of work; writing goes on beside the others. */
   work: z.object({
     opening: z.number().default(0),

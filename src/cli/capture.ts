@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { capture } from '../activations/capture.js';
 import { STORED } from '../activations/details.js';
 import { formatPrecisionError } from '../activations/precision-error.js';
 import { readTexts } from '../activations/text-file.js';
+import { capture } from '../capture.js';
 import { MoralscopeError } from '../errors.js';
 import { SITE_POINTS } from '../model/site.js';
 import { readCorpus } from '../moral/read.js';

@@ -21,7 +21,7 @@ export interface ClusteredStates extends Clustering {
 
 /** PCA to 95% of the variance, then HDBSCAN, and k-means for each kind of human class (PAPER.md section 3.3). Looks at no judgment. */
 export async function clusterStates(states: States, seed: number, matmul: MatMul): Promise<ClusteredStates> {
-  const { n, d, data } = states;
+  const { n } = states;
   if (n < FEWEST_CLUSTERED) {
     const unclustered = new Int32Array(n).fill(NOISE);
     return {
@@ -31,14 +31,24 @@ export async function clusterStates(states: States, seed: number, matmul: MatMul
       kmeans: CLASSES.map(() => unclustered),
     };
   }
-  const { projections, count, variances, total } = await principalComponents(data, n, d, VARIANCE, matmul);
-  const projected = { n, d: count, data: projections };
+  const { projected, variances, total } = await projectStates(states, matmul);
   return {
     projections: projected,
     firstComponent: total > 0 ? variances[0] / total : null,
     hdbscan: clusterProjections(projected),
-    kmeans: CLASSES.map((k) => kMeans(projections, n, count, k, new Random(seed, 'k-means', k), { restarts: RESTARTS }).labels),
+    kmeans: partitionProjections(projected, seed),
   };
+}
+
+/** The states on the principal components that hold 95% of their variance, and the variance along each of all. */
+export async function projectStates({ n, d, data }: States, matmul: MatMul) {
+  const { projections, count, variances, total } = await principalComponents(data, n, d, VARIANCE, matmul);
+  return { projected: { n, d: count, data: projections } as States, variances, total };
+}
+
+/** Labels of k-means with as many clusters as there are foundations, polarities and combinations of both. */
+export function partitionProjections({ n, d, data }: States, seed: number): Int32Array[] {
+  return CLASSES.map((k) => kMeans(data, n, d, k, new Random(seed, 'k-means', k), { restarts: RESTARTS }).labels);
 }
 
 /** HDBSCAN's labels, with the parameters for so many texts. */

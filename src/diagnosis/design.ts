@@ -58,7 +58,7 @@ export function withoutBootstrap(design: Design): Design {
  * What analysis 4 and the probe are to read from the states: the moral vector, mean over the text's annotations (0 where one does not tag the
  * foundation), then the signed judgment; [texts, 11].
  */
-function targets(texts: JudgedTexts, { signed }: Draw): Float32Array {
+export function targets(texts: JudgedTexts, { signed }: Draw): Float32Array {
   const n = texts.length;
   const sums = new Float32Array(POLES.length * n);
   texts.weights({ signed }, sums);

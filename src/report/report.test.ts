@@ -1,6 +1,6 @@
 import { parseHTML } from 'linkedom';
 import { describe, expect, test } from 'vitest';
-import type { PrecisionError } from '../activations/precision-error.js';
+import { LAYER_FIGURES, PrecisionError } from '../activations/precision-error.js';
 import {
   type Best,
   Diagnosis,
@@ -380,15 +380,17 @@ describe('a report', () => {
   });
 
   test('says what the precision costs where the states are not fp32', () => {
-    const moved = (fp32: number, reduced: number) => ({ fp32, reduced });
-    const precisionError: PrecisionError = {
+    const moved = { fp32: 0.702, reduced: 0.711 };
+    const figures = Object.fromEntries(LAYER_FIGURES.map((figure) => [figure, moved]));
+    const precisionError = PrecisionError.parse({
+      version: 2,
       precision: 'int8',
       probe: '',
       texts: 30,
-      layers: [{ layer: 0, median: 0.016, worst: 0.047, opposedCosine: moved(-0.2, -0.21), separation: moved(0.7, 0.7) }],
+      layers: [{ layer: 0, median: 0.016, worst: 0.047, figures }],
       nextToken: { meanKl: 0.0024, worstKl: 0.01 },
-      readout: { pairs: 9, meanShift: 0.1, shift: 0.158, auc: moved(0.702, 0.711) },
-    };
+      readout: { pairs: 9, shift: 0.158, auc: moved, spearman: moved, bias: moved },
+    });
     const manifest = { activations: { ...(diagnosis.manifest.activations as object), details: { precisionError } } };
     const line = 'int8 against fp32 on 30 probe texts: states off by 1.6%';
     expect(renderReport({ ...diagnosis, manifest })).toContain(line);
