@@ -78,7 +78,7 @@ const TOLD: readonly [LayerFigure, string][] = [
 
 /** One line for people. */
 export function formatPrecisionError({ precision, texts, layers, nextToken, readout }: PrecisionError): string {
-  const percent = (x: number) => `${(100 * x).toPrecision(2)}%`;
+  const percent = (x: number) => `${100 * x < 100 ? (100 * x).toPrecision(2) : (100 * x).toFixed(0)}%`;
   const middle = median(Float64Array.from(layers, (layer) => layer.median));
   const last = layers[layers.length - 1].median;
   const worst = layers.reduce((a, b) => (b.worst > a.worst ? b : a));
