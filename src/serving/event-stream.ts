@@ -11,19 +11,21 @@ export interface EventStreamOptions {
 export function eventStream(values: AsyncIterable<unknown>, { onError, onCancel }: EventStreamOptions): Response {
   const iterator = values[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
-  const event = (data: string) => encoder.encode(`data: ${data}\n\n`);
+  let gone = false;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      try {
-        const { done, value } = await iterator.next();
-        controller.enqueue(event(done ? '[DONE]' : JSON.stringify(value)));
-        if (done) controller.close();
-      } catch (error) {
-        controller.enqueue(event(JSON.stringify(onError(error))));
-        controller.close();
-      }
+      const { done, data } = await iterator.next().then(
+        ({ done, value }) => ({ done, data: done ? '[DONE]' : JSON.stringify(value) }),
+        (error) => ({ done: true, data: JSON.stringify(onError(error)) }),
+      );
+      if (gone) return;
+      controller.enqueue(encoder.encode(`data: ${data}\n\n`));
+      if (done) controller.close();
     },
-    cancel: onCancel,
+    cancel() {
+      gone = true;
+      onCancel();
+    },
   });
   return new Response(body, {
     headers: {

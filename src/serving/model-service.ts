@@ -156,11 +156,11 @@ export class ModelService {
 
   /** Ids of the vocabulary, and at least one a prompt. */
   private requireIds(prompts: readonly EncodedPrompt[]): void {
-    const { vocabularySize } = this.served.model.tokenizer;
+    const { vocabulary } = this.served.model.spec;
     for (const { ids } of prompts) {
-      const wrong = ids.find((id) => id >= vocabularySize);
+      const wrong = ids.find((id) => id >= vocabulary);
       if (wrong !== undefined)
-        throw refusal(400, `prompt: the token id ${wrong} is not below ${vocabularySize}.`, {
+        throw refusal(400, `prompt: the token id ${wrong} is not below ${vocabulary}.`, {
           code: 'invalid_value',
           param: 'prompt',
         });

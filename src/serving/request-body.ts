@@ -20,6 +20,8 @@ export const SamplingFields = {
     .union([z.string(), z.array(z.string()).max(MOST_STOPS)], { error: `a string or at most ${MOST_STOPS} strings` })
     .nullish(),
   seed: z.int().nullish(),
+  /** As other servers take it: go on where the model would end. */
+  ignore_eos: z.boolean().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
 };
@@ -85,7 +87,16 @@ function paramOf(path: readonly PropertyKey[]): string | undefined {
 
 /** The fields of sampling as the generator takes them. */
 export function generateOptions(body: Sampling): GenerateOptions {
-  const { temperature, top_p: topP, top_k: topK, min_p: minP, repetition_penalty: penalty, stop, seed } = body;
+  const {
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    min_p: minP,
+    repetition_penalty: penalty,
+    stop,
+    seed,
+    ignore_eos: ignoreEos,
+  } = body;
   return {
     temperature: temperature ?? 1,
     // None and all of the tokens, as other servers write it.
@@ -94,6 +105,7 @@ export function generateOptions(body: Sampling): GenerateOptions {
     ...(minP != null && { minP }),
     ...(penalty != null && { repetitionPenalty: penalty }),
     ...(stop != null && { stop: [stop].flat().filter((text) => text !== '') }),
+    ...(ignoreEos != null && { ignoreEos }),
     seed: seed ?? randomInt(2 ** 31),
   };
 }
