@@ -46,29 +46,38 @@ export class TinyModel {
   }
 }
 
-/** A change of about the size of states whose elements are about 1. */
-export function randomChange(kind: Kind, hidden: number, random: Random, count = 9): Change {
-  const numbers = (n: number, size = 1) => Float32Array.from({ length: n }, () => size * random.normal());
+/**
+ * A change of about the size of the states.
+ * @param options.size standard deviation of the states' elements, and their mean
+ */
+export function randomChange(
+  kind: Kind,
+  hidden: number,
+  random: Random,
+  { latents: count = 9, size = 1, mean = new Float32Array(hidden) } = {},
+): Change {
+  const numbers = (n: number, deviation: number) => Float32Array.from({ length: n }, () => deviation * random.normal());
   const thresholds = kind.endsWith('thresholds');
   const latents = (): Latents => ({
-    wEnc: numbers(hidden * count, hidden ** -0.5),
+    wEnc: numbers(hidden * count, hidden ** -0.5 / size),
     bEnc: numbers(count, 0.3),
-    wDec: numbers(count * hidden, count ** -0.5),
+    wDec: numbers(count * hidden, count ** -0.5 * size),
     ...(thresholds && { threshold: numbers(count, 0.5).map(Math.abs) }),
   });
-  const vector = (size?: number) => numbers(hidden, size);
+  const near = (centre: Float32Array) => numbers(hidden, 0.3 * size).map((value, i) => centre[i] + value);
   switch (kind) {
     case 'blend':
     case 'blend with thresholds':
-      return { mode: 'blend', centre: vector(0.3), latents: latents(), bias: vector(0.3) };
+      return { mode: 'blend', centre: near(mean), latents: latents(), bias: near(mean) };
     case 'delta':
     case 'delta with thresholds':
-      return { mode: 'delta', centre: vector(0.3), before: latents(), after: latents() };
+      return { mode: 'delta', centre: near(mean), before: latents(), after: latents() };
     case 'add':
-      return { mode: 'add', direction: vector() };
+      return { mode: 'add', direction: numbers(hidden, size) };
     default: {
-      const gate = kind === 'project' ? 'linear' : 'relu';
-      return { mode: 'project', w: vector(hidden ** -0.5), b: 1, u: vector(), gate };
+      const w = numbers(hidden, hidden ** -0.5 / size);
+      const b = 1 - w.reduce((sum, value, i) => sum + value * mean[i], 0);
+      return { mode: 'project', w, b, u: numbers(hidden, size), gate: kind === 'project' ? 'linear' : 'relu' };
     }
   }
 }

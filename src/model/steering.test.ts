@@ -89,9 +89,9 @@ describe.each(FAMILIES)('%s', (family) => {
     await model.close();
   });
 
-  const interventionOf = (positions: Positions, kind: Kind, latents?: number): Intervention => ({
+  const interventionOf = (positions: Positions, kind: Kind, latents = 9): Intervention => ({
     site,
-    change: randomChange(kind, hidden, new Random(3, kind), latents),
+    change: randomChange(kind, hidden, new Random(3, kind), { latents }),
     positions,
     sinkThreshold,
   });
@@ -187,10 +187,10 @@ describe.each(FAMILIES)('%s', (family) => {
 
   test('a delta is what separates a blend with the autoencoder after from one with it before', async () => {
     const random = new Random(9);
-    const blend = randomChange('blend', hidden, random, 12) as Change & { mode: 'blend' };
+    const blend = randomChange('blend', hidden, random, { latents: 12 }) as Change & { mode: 'blend' };
     const chosen = [2, 5, 11];
     const before = blend.latents;
-    const realigned = (randomChange('blend', hidden, random, 12) as Change & { mode: 'blend' }).latents;
+    const realigned = (randomChange('blend', hidden, random, { latents: 12 }) as Change & { mode: 'blend' }).latents;
     const after = withLatents(before, realigned, chosen);
     const changes: Change[] = [
       blend,
