@@ -82,7 +82,7 @@ export async function heldOutCorrelations(
 
 /** What the paper's rules make of each latent. */
 export function paperVerdicts(r: Float64Array): (latent: number) => Feature['paper'] {
-  const fineTuned = new Set(paperFineTuned(r, POLES.length));
+  const fineTuned = paperFineTuned(r, POLES.length);
   return (latent) => ({
     class: paperClass(r.subarray(latent * POLES.length, (latent + 1) * POLES.length)),
     fineTuned: fineTuned.has(latent),

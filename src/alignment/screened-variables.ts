@@ -99,7 +99,7 @@ function whole(
 }
 
 function paperCounts(r: Float64Array): PaperCounts {
-  const counts = { weak: 0, mono: 0, poly: 0, fineTuned: paperFineTuned(r, POLES.length).length };
+  const counts = { weak: 0, mono: 0, poly: 0, fineTuned: paperFineTuned(r, POLES.length).size };
   for (let at = 0; at < r.length; at += POLES.length) counts[paperClass(r.subarray(at, at + POLES.length))]++;
   return counts;
 }

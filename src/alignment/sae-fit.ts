@@ -1,0 +1,80 @@
+/** @file One alignment of an autoencoder's chosen latents: the remedy's own, or that of a control on exchanged judgments. */
+import type { MatMul } from '../graph/matmul.js';
+import type { Change } from '../model/intervention.js';
+import type { SparseAutoencoder } from '../sae/architecture.js';
+import { SparseColumns } from '../statistics/sparse-columns.js';
+import { type EncodedTexts, forLatents, type Judgments } from './aligned-texts.js';
+import { AlignmentLoss, type Units } from './alignment-loss.js';
+import { productsOf, type TrainedLatents, type TrainingSettings, trainLatents } from './alignment-training.js';
+import type { ChosenLatents } from './chosen-latents.js';
+import { type ChosenRows, latentsOf, rowsOf, thresholdsOf } from './chosen-rows.js';
+import { MoralMap } from './moral-map.js';
+import { typicality } from './typical-texts.js';
+
+/** The texts of a site that are trained on, and those that say when to stop. */
+export interface FittingTexts {
+  train: EncodedTexts;
+  validation: EncodedTexts;
+  /** States of the training texts, [n, d]. */
+  states: Float32Array;
+}
+
+/** Chosen latents before and after. */
+export interface SaeFit extends TrainedLatents {
+  chosen: ChosenLatents;
+  before: ChosenRows;
+  threshold: Float32Array | undefined;
+  /** How a_d is read from the latents. */
+  loss: AlignmentLoss;
+  units: Units;
+}
+
+/** z of every latent on the texts. */
+export function columnsOf({ codes: { offsets, latents, values }, sae }: EncodedTexts): SparseColumns {
+  return SparseColumns.transposed(sae.spec.width, offsets, latents, values);
+}
+
+/**
+ * Trains the chosen latents on what the texts are judged (or, for a control, are taken to be).
+ */
+export async function fitLatents(
+  sae: SparseAutoencoder,
+  chosen: ChosenLatents,
+  texts: FittingTexts,
+  judged: { train: Judgments; validation: Judgments },
+  matmul: MatMul,
+  settings: TrainingSettings,
+): Promise<SaeFit> {
+  const { profile } = settings;
+  const before = rowsOf(sae, chosen.latents);
+  const threshold = thresholdsOf(sae, chosen.latents);
+  const train = forLatents(texts.train, chosen.latents, judged.train);
+  const validation = forLatents(texts.validation, chosen.latents, judged.validation);
+  const units = { z: 1, variance: 1 };
+  const loss = new AlignmentLoss({ map: new MoralMap(chosen.r), profile, width: sae.spec.width, threshold, units });
+  loss.fitScale(train, await productsOf(train, before, matmul), before.bias);
+  const drawing = typicality(texts.states, train.d, judged.train, profile);
+  const trained = await trainLatents(before, { train, validation, drawing }, loss, matmul, settings);
+  return { ...trained, chosen, before, threshold, loss, units };
+}
+
+/** What the fit adds to a state (PAPER.md section 8, delta). */
+export function deltaOf(sae: SparseAutoencoder, { before, rows, threshold }: SaeFit): Change & { mode: 'delta' } {
+  return {
+    mode: 'delta',
+    centre: centreOf(sae),
+    before: latentsOf(before, threshold),
+    after: latentsOf(rows, threshold),
+  };
+}
+
+/** What is subtracted from a state before the encoder. */
+export function centreOf({ spec, weights }: SparseAutoencoder): Float32Array {
+  return spec.applyDecoderBiasToInput ? weights.bDec : new Float32Array(spec.dIn);
+}
+
+/** a_d of texts before and after, each [n, 10]. */
+export async function activationsOf({ before, rows, loss }: SaeFit, texts: EncodedTexts, matmul: MatMul) {
+  const of = async (side: ChosenRows) => loss.activations(texts.n, await productsOf(texts, side, matmul), side.bias);
+  return { before: await of(before), after: await of(rows) };
+}
