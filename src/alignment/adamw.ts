@@ -43,7 +43,7 @@ export class AdamW {
     this.square = new Float32Array(weight.length);
   }
 
-  /** One step along the gradient, which is cleared. */
+  /** One step along the gradient. */
   take(gradient: Float32Array | Float64Array, { rate, beta1 }: CyclePoint): void {
     const { weight, mean, square, decay } = this;
     this.step++;
@@ -55,7 +55,6 @@ export class AdamW {
       mean[i] = m;
       square[i] = v;
       weight[i] = weight[i] * (1 - rate * decay) - ((rate / first) * m) / (Math.sqrt(v) / second + EPSILON);
-      gradient[i] = 0;
     }
   }
 }

@@ -1,14 +1,16 @@
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSafetensors } from '../checkpoint/safetensors.js';
+import { MatMul } from '../graph/matmul.js';
 import { POLES } from '../moral/foundation.js';
 import { Random } from '../random.js';
 import { sparseAutoencoder } from '../sae/architecture.js';
 import { SaeEncoder } from '../sae/encoder.js';
 import { AdamW, oneCycle } from './adamw.js';
 import { type AlignedTexts, encodeTexts, forLatents, type Judgments } from './aligned-texts.js';
-import { AlignmentLoss, drawPairs, TERMS, type Term, type TextPair, type Units } from './alignment-loss.js';
+import { AlignmentLoss, drawPairs, type Multiply, TERMS, type Term, type TextPair, type Units } from './alignment-loss.js';
 import type { Profile } from './alignment-profile.js';
+import { multiplyWith } from './alignment-training.js';
 import { type ChosenRows, rowsOf, thresholdsOf } from './chosen-rows.js';
 import { MoralMap } from './moral-map.js';
 
@@ -35,13 +37,16 @@ interface Golden extends Case {
   start: ChosenRows;
   batches: AlignedTexts[];
   pairs: TextPair[][];
-  loss: (weights?: Partial<Record<Term, number>>) => AlignmentLoss;
+  loss: (weights?: Partial<Record<Term, number>>) => Promise<AlignmentLoss>;
 }
 
 const cases = ['paper-relu', 'rigorous-jumprelu'] as const;
 const goldens = new Map<string, Golden>();
 
+let matmul: MatMul;
+
 beforeAll(async () => {
+  matmul = await MatMul.open(1);
   const file = await openSafetensors(GOLDEN);
   const tensors = new Map<string, Float32Array>();
   for (const name of file.names()) tensors.set(name, await file.read(name));
@@ -79,14 +84,16 @@ beforeAll(async () => {
     }
     await encoder.close();
     const start = rowsOf(sae, latents);
-    const loss = (own?: Partial<Record<Term, number>>) => {
+    const loss = async (own?: Partial<Record<Term, number>>) => {
       const made = new AlignmentLoss({ map, profile, width, threshold, units, ...(own && { weights: own }) });
-      made.fitScale(batches[0], products(batches[0], start.encoder), start.bias);
+      await made.fitScale(batches[0], start, plain);
       return made;
     };
     goldens.set(name, { ...given, of, latents, map, threshold, start, batches, pairs, loss });
   }
 });
+
+afterAll(() => matmul.close());
 
 /** The dimension that L_mono takes for a text's, written down once more. */
 function largestOf(m: Float32Array, tagged: Uint8Array, n: number, profile: Profile): Int8Array {
@@ -99,19 +106,14 @@ function largestOf(m: Float32Array, tagged: Uint8Array, n: number, profile: Prof
   });
 }
 
-function products<A extends Float32Array | Float64Array>({ n, d, input }: AlignedTexts, encoder: A): Float64Array {
-  const latents = encoder.length / d;
-  const pre = new Float64Array(n * latents);
-  for (let i = 0; i < n; i++)
-    for (let f = 0; f < latents; f++) for (let c = 0; c < d; c++) pre[i * latents + f] += input[i * d + c] * encoder[f * d + c];
-  return pre;
-}
-
-const zeros = ({ encoder, bias, decoder }: ChosenRows<Float32Array | Float64Array>) => ({
-  encoder: new Float64Array(encoder.length),
-  bias: new Float64Array(bias.length),
-  decoder: new Float64Array(decoder.length),
-});
+/** Products in fp64. */
+const plain: Multiply = async (a, b, { m, n, k, transposeA, transposeB }) => {
+  const out = new Float64Array(m * n);
+  for (let i = 0; i < m; i++)
+    for (let j = 0; j < n; j++)
+      for (let c = 0; c < k; c++) out[i * n + j] += a[transposeA ? c * m + i : i * k + c] * b[transposeB ? j * k + c : c * n + j];
+  return out;
+};
 
 const only = (term: Term) => Object.fromEntries(TERMS.map((name) => [name, Number(name === term)])) as Record<Term, number>;
 
@@ -122,18 +124,17 @@ function distance(found: ArrayLike<number>, expected: ArrayLike<number>): number
 }
 
 describe.each(cases)('%s against PyTorch', (name) => {
-  test('every term and the whole', () => {
+  test('every term and the whole', async () => {
     const { batches, pairs, start, loss, values } = goldens.get(name)!;
-    const made = loss();
-    const terms = made.evaluate(batches[0], products(batches[0], start.encoder), start, pairs[0]);
+    const made = await loss();
+    const terms = await made.evaluate(batches[0], start, pairs[0], multiplyWith(matmul));
     for (const term of TERMS) expect(terms[term] / values[0][term], term).toBeCloseTo(1, 5);
     expect(made.total(terms) / values[0].total).toBeCloseTo(1, 5);
   });
 
-  test.each(TERMS)('the gradient of %s alone, element by element', (term) => {
+  test.each(TERMS)('the gradient of %s alone, element by element', async (term) => {
     const { batches, pairs, start, loss, of } = goldens.get(name)!;
-    const gradient = zeros(start);
-    loss(only(term)).evaluate(batches[0], products(batches[0], start.encoder), start, pairs[0], gradient);
+    const { gradient } = await (await loss(only(term))).differentiate(batches[0], start, pairs[0], multiplyWith(matmul));
     for (const [theirs, ours] of Object.entries(KEYS)) {
       const golden = of(`gradient/${term}/${theirs}`);
       const expected = ours === 'encoder' ? transposed(golden, start.bias.length) : golden;
@@ -142,18 +143,17 @@ describe.each(cases)('%s against PyTorch', (name) => {
     }
   });
 
-  test('steps of AdamW on a one-cycle schedule', () => {
+  test('steps of AdamW on a one-cycle schedule', async () => {
     const { batches, pairs, start, loss, of, cycle, peak, values } = goldens.get(name)!;
     const rows: ChosenRows = { encoder: start.encoder.slice(), bias: start.bias.slice(), decoder: start.decoder.slice() };
-    const gradient = zeros(rows);
-    const made = loss();
+    const made = await loss();
     const optimisers = {
       encoder: new AdamW(rows.encoder, 0.01),
       bias: new AdamW(rows.bias, 0.01),
       decoder: new AdamW(rows.decoder, 0.01),
     };
-    batches.forEach((batch, step) => {
-      const terms = made.evaluate(batch, products(batch, rows.encoder), rows, pairs[step], gradient);
+    for (const [step, batch] of batches.entries()) {
+      const { terms, gradient } = await made.differentiate(batch, rows, pairs[step], multiplyWith(matmul));
       expect(made.total(terms) / values[step].total).toBeCloseTo(1, 5);
       const point = oneCycle(step, batches.length, peak);
       expect(point.rate).toBeCloseTo(cycle[step].rate, 9);
@@ -164,37 +164,36 @@ describe.each(cases)('%s against PyTorch', (name) => {
         const expected = ours === 'encoder' ? transposed(golden, start.bias.length) : golden;
         expect(distance(rows[ours], expected), `${ours} after step ${step}`).toBeLessThan(2e-5);
       }
-    });
+    }
     expect(distance(rows.encoder, start.encoder)).toBeGreaterThan(0.005);
   });
 });
 
 /** Both profiles differ where PAPER.md says so: each term's slope in every parameter by central differences, in fp64. */
 describe.each(cases)('%s against finite differences', (name) => {
-  test.each(TERMS)('%s', (term) => {
+  test.each(TERMS)('%s', async (term) => {
     const { batches, pairs, start, loss } = goldens.get(name)!;
-    const made = loss(only(term));
+    const made = await loss(only(term));
     const [batch, among] = [batches[1], pairs[1]];
     const rows = {
       encoder: Float64Array.from(start.encoder),
       bias: Float64Array.from(start.bias),
       decoder: Float64Array.from(start.decoder),
     };
-    const value = () => made.total(made.evaluate(batch, products(batch, rows.encoder), rows, among));
-    const gradient = zeros(rows);
-    made.evaluate(batch, products(batch, rows.encoder), rows, among, gradient);
+    const value = async () => made.total(await made.evaluate(batch, rows, among, plain));
+    const { gradient } = await made.differentiate(batch, rows, among, plain);
     const random = new Random(7, name, term);
     let checked = 0;
     for (const key of ['encoder', 'bias', 'decoder'] as const) {
-      const scale = gradient[key].reduce((most, g) => Math.max(most, Math.abs(g)), 0);
+      const scale = Float64Array.from(gradient[key]).reduce((most, g) => Math.max(most, Math.abs(g)), 0);
       for (let draw = 0; draw < 12; draw++) {
         const at = random.below(rows[key].length);
         const before = rows[key][at];
         const step = 1e-6;
         rows[key][at] = before + step;
-        const above = value();
+        const above = await value();
         rows[key][at] = before - step;
-        const below = value();
+        const below = await value();
         rows[key][at] = before;
         const slope = (above - below) / (2 * step);
         expect(Math.abs(slope - gradient[key][at]), `${key} ${at}: ${slope}, ${gradient[key][at]}`).toBeLessThan(

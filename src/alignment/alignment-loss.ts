@@ -1,4 +1,5 @@
-/** @file The loss of PAPER.md section 7 with its gradient, in fp64 over what is active. */
+/** @file The loss of PAPER.md section 7 with its gradient. */
+import type { ProductShape } from '../graph/matmul.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Random } from '../random.js';
 import type { AlignedTexts, Judgments } from './aligned-texts.js';
@@ -21,6 +22,9 @@ const [MARGIN, STRONG] = [0.5, 0.3];
 const [PROTO_MARGIN, PAIRS] = [0.1, 100];
 
 type Numbers = Float32Array | Float64Array;
+
+/** a b of matrices, as `MatMul.product`; in fp64 where the parameters are. */
+export type Multiply = (a: Numbers, b: Numbers, shape: ProductShape) => Promise<Numbers>;
 
 /** Two texts of a batch with m > 0 on the same pole. */
 export interface TextPair {
@@ -48,11 +52,10 @@ export interface LossOptions {
   weights?: Readonly<Partial<Terms>>;
 }
 
-/** Active latents of a batch: those of text i at offsets[i] to offsets[i + 1]. */
+/** The chosen latents on a batch. */
 interface Active {
-  offsets: Int32Array;
-  latents: Int32Array;
-  z: Float64Array;
+  /** [n, latents] */
+  z: Numbers;
   /** a_d, [n, 10] */
   a: Float64Array;
   /** Mean activation of each pole's leading latents, [n, 10]. */
@@ -79,13 +82,10 @@ export class AlignmentLoss {
     for (const pole of options.map.dimension) this.ofDimension[pole]++;
   }
 
-  /**
-   * Sets s_d by least squares of m_d on a_d over the entries of tagged foundations. [paper] has none.
-   * @param pre products of the texts' inputs with the encoder, [n, latents]
-   */
-  fitScale(texts: Judgments, pre: Numbers, bias: Numbers): void {
+  /** Sets s_d by least squares of m_d on a_d over the entries of tagged foundations. [paper] has none. */
+  async fitScale(texts: AlignedTexts, rows: ChosenRows<Numbers>, multiply: Multiply): Promise<void> {
     if (this.options.profile === 'paper') return;
-    const { a } = this.active(texts.n, pre, bias);
+    const { a } = await this.active(texts, rows, multiply);
     for (let pole = 0; pole < K; pole++) {
       let [product, square] = [0, 0];
       for (let i = 0; i < texts.n; i++) {
@@ -97,35 +97,59 @@ export class AlignmentLoss {
     }
   }
 
-  /** a_d of texts, [n, 10]. @param pre products of their inputs with the encoder, [n, latents] */
-  activations(n: number, pre: Numbers, bias: Numbers): Float64Array {
-    return this.active(n, pre, bias).a;
+  /** a_d of texts, [n, 10]. */
+  async activations(
+    texts: Pick<AlignedTexts, 'n' | 'd' | 'input'>,
+    rows: ChosenRows<Numbers>,
+    multiply: Multiply,
+  ): Promise<Float64Array> {
+    return (await this.active(texts, rows, multiply)).a;
   }
 
   /**
-   * The terms on a batch.
-   * @param pre products of the batch's inputs with the encoder, [n, latents]
+   * The terms on a batch, each before its weight.
    * @param pairs of L_proto
-   * @param gradient to which that of the weighted sum is added
    */
-  evaluate<A extends Numbers>(
+  async evaluate(batch: AlignedTexts, rows: ChosenRows<Numbers>, pairs: readonly TextPair[], multiply: Multiply): Promise<Terms> {
+    return (await this.forward(batch, rows, pairs, multiply)).terms;
+  }
+
+  /** The same, and the gradient of their weighted sum. */
+  async differentiate(
     batch: AlignedTexts,
-    pre: Numbers,
-    rows: ChosenRows<A>,
+    rows: ChosenRows<Numbers>,
     pairs: readonly TextPair[],
-    gradient?: ChosenRows<Numbers>,
-  ): Terms {
-    const { n } = batch;
-    const active = this.active(n, pre, rows.bias);
-    const da = new Float64Array(n * K);
-    const dPoles = new Float64Array(n * K);
-    const terms: Terms = {
-      align: this.align(batch, active.a, da),
-      pol: this.pol(batch, active.poles, dPoles),
-      proto: this.proto(batch, active.a, pairs, da),
-      ...this.perLatent(batch, active, rows, { da, dPoles }, gradient),
-    };
-    return terms;
+    multiply: Multiply,
+  ): Promise<{ terms: Terms; gradient: ChosenRows<Numbers> }> {
+    const { n, d, input, largest } = batch;
+    const { map } = this.options;
+    const { units, weights } = this;
+    const f = map.latents;
+    const { terms, z, miss, da, dPoles, shares } = await this.forward(batch, rows, pairs, multiply);
+    const recSlope = 2 * weights.rec * shares.rec;
+    const dz = await multiply(miss, rows.decoder, { m: n, n: f, k: d, transposeB: true });
+    const bias = new Float64Array(f);
+    for (let i = 0, at = 0; i < n; i++)
+      for (let latent = 0; latent < f; latent++, at++) {
+        // A latent that is not active has no slope: its threshold is frozen.
+        if (!(z[at] > 0)) {
+          dz[at] = 0;
+          continue;
+        }
+        let slope = recSlope * dz[at] + weights.sparsity * shares.sparsity;
+        if (isImpure(largest[i], map.dimension[latent])) slope += 2 * weights.mono * shares.mono * z[at];
+        for (let pole = 0; pole < K; pole++) {
+          const [of, on] = [latent * K + pole, i * K + pole];
+          slope += (map.weights[of] * da[on] + map.leading[of] * dPoles[on]) / units.z;
+        }
+        dz[at] = slope;
+        bias[latent] += slope;
+      }
+    const shape = { m: f, n: d, k: n, transposeA: true };
+    const encoder = await multiply(dz, input, shape);
+    const decoder = await multiply(z, miss, shape);
+    for (let at = 0; at < decoder.length; at++) decoder[at] *= recSlope;
+    return { terms, gradient: { encoder, bias, decoder } };
   }
 
   /** The weighted sum. */
@@ -133,25 +157,68 @@ export class AlignmentLoss {
     return TERMS.reduce((sum, term) => sum + this.weights[term] * terms[term], 0);
   }
 
-  private active(n: number, pre: Numbers, bias: Numbers): Active {
-    const { map, threshold } = this.options;
-    const offsets = new Int32Array(n + 1);
-    const [latents, z]: [number[], number[]] = [[], []];
-    const [a, poles] = [new Float64Array(n * K), new Float64Array(n * K)];
+  private async forward(batch: AlignedTexts, rows: ChosenRows<Numbers>, pairs: readonly TextPair[], multiply: Multiply) {
+    const { n, d, target, frozen, largest } = batch;
+    const { map, width } = this.options;
+    const { units } = this;
+    const f = map.latents;
+    const { z, a, poles } = await this.active(batch, rows, multiply);
+    const [da, dPoles] = [new Float64Array(n * K), new Float64Array(n * K)];
+    const miss = await multiply(z, rows.decoder, { m: n, n: d, k: f });
+    let [squares, sizes, impureSquares, impure] = [0, 0, 0, 0];
+    for (let at = 0; at < miss.length; at++) {
+      const missed = miss[at] - target[at];
+      miss[at] = missed;
+      squares += missed * missed;
+    }
     for (let i = 0, at = 0; i < n; i++) {
-      for (let f = 0; f < map.latents; f++, at++) {
-        const value = pre[at] + bias[f];
-        if (!(value > 0) || (threshold && value <= threshold[f])) continue;
-        latents.push(f);
-        z.push(value);
+      sizes += frozen[i];
+      if (largest[i] >= 0) impure += f - this.ofDimension[largest[i]];
+      for (let latent = 0; latent < f; latent++, at++) {
+        const value = z[at];
+        sizes += value;
+        if (isImpure(largest[i], map.dimension[latent])) impureSquares += value * value;
+      }
+    }
+    const shares = {
+      rec: 1 / (n * d * units.variance),
+      sparsity: 1 / (n * width * units.z),
+      mono: impure > 0 ? 1 / (impure * units.z ** 2) : 0,
+    };
+    const terms: Terms = {
+      rec: shares.rec * squares,
+      sparsity: shares.sparsity * sizes,
+      align: this.align(batch, a, da),
+      pol: this.pol(batch, poles, dPoles),
+      proto: this.proto(batch, a, pairs, da),
+      mono: shares.mono * impureSquares,
+    };
+    return { terms, z, miss, da, dPoles, shares };
+  }
+
+  private async active(
+    { n, d, input }: Pick<AlignedTexts, 'n' | 'd' | 'input'>,
+    { encoder, bias }: ChosenRows<Numbers>,
+    multiply: Multiply,
+  ): Promise<Active> {
+    const { map, threshold } = this.options;
+    const f = map.latents;
+    const z = await multiply(input, encoder, { m: n, n: f, k: d, transposeB: true });
+    const [a, poles] = [new Float64Array(n * K), new Float64Array(n * K)];
+    for (let i = 0, at = 0; i < n; i++)
+      for (let latent = 0; latent < f; latent++, at++) {
+        const value = z[at] + bias[latent];
+        if (!(value > 0) || (threshold && value <= threshold[latent])) {
+          z[at] = 0;
+          continue;
+        }
+        z[at] = value;
         for (let pole = 0; pole < K; pole++) {
-          a[i * K + pole] += (map.weights[f * K + pole] * value) / this.units.z;
-          poles[i * K + pole] += (map.leading[f * K + pole] * value) / this.units.z;
+          a[i * K + pole] += (map.weights[latent * K + pole] * value) / this.units.z;
+          poles[i * K + pole] += (map.leading[latent * K + pole] * value) / this.units.z;
         }
       }
-      offsets[i + 1] = latents.length;
-    }
-    return { offsets, latents: Int32Array.from(latents), z: Float64Array.from(z), a, poles };
+    return { z, a, poles };
   }
 
   private align({ n, m, tagged }: Judgments, a: Float64Array, da: Float64Array): number {
@@ -213,53 +280,10 @@ export class AlignmentLoss {
     }
     return total;
   }
-
-  /** What every active latent adds: reconstruction, sparsity, L_mono; and the gradient of all terms. */
-  private perLatent<A extends Numbers>(
-    { n, d, input, target, frozen, largest }: AlignedTexts,
-    { offsets, latents, z }: Active,
-    { decoder }: ChosenRows<A>,
-    { da, dPoles }: { da: Float64Array; dPoles: Float64Array },
-    gradient: ChosenRows<Numbers> | undefined,
-  ): Pick<Terms, 'rec' | 'sparsity' | 'mono'> {
-    const { map, width } = this.options;
-    const { units, weights } = this;
-    let impure = 0;
-    for (let i = 0; i < n; i++) if (largest[i] >= 0) impure += map.latents - this.ofDimension[largest[i]];
-    const terms = { rec: 0, sparsity: 0, mono: 0 };
-    const miss = new Float64Array(d);
-    const recShare = 1 / (n * d * units.variance);
-    const sparsityShare = 1 / (n * width * units.z);
-    const monoShare = impure > 0 ? 1 / (impure * units.z ** 2) : 0;
-    for (let i = 0; i < n; i++) {
-      for (let c = 0; c < d; c++) miss[c] = -target[i * d + c];
-      for (let e = offsets[i]; e < offsets[i + 1]; e++)
-        for (let c = 0, at = latents[e] * d; c < d; c++) miss[c] += z[e] * decoder[at++];
-      for (let c = 0; c < d; c++) terms.rec += recShare * miss[c] * miss[c];
-      terms.sparsity += sparsityShare * frozen[i];
-      for (let e = offsets[i]; e < offsets[i + 1]; e++) {
-        const f = latents[e];
-        const isImpure = largest[i] >= 0 && map.dimension[f] !== largest[i];
-        terms.sparsity += sparsityShare * z[e];
-        if (isImpure) terms.mono += monoShare * z[e] * z[e];
-        if (!gradient) continue;
-        let dz = weights.sparsity * sparsityShare + (isImpure ? weights.mono * monoShare * 2 * z[e] : 0);
-        for (let pole = 0; pole < K; pole++)
-          dz += (map.weights[f * K + pole] * da[i * K + pole] + map.leading[f * K + pole] * dPoles[i * K + pole]) / units.z;
-        let along = 0;
-        for (let c = 0, at = f * d; c < d; c++) along += miss[c] * decoder[at++];
-        dz += weights.rec * 2 * recShare * along;
-        gradient.bias[f] += dz;
-        const forDecoder = weights.rec * 2 * recShare * z[e];
-        for (let c = 0, at = f * d, from = i * d; c < d; c++, at++) {
-          gradient.encoder[at] += dz * input[from + c];
-          gradient.decoder[at] += forDecoder * miss[c];
-        }
-      }
-    }
-    return terms;
-  }
 }
+
+/** Whether L_mono holds a latent of this dimension against a text of that largest one. */
+const isImpure = (largest: number, dimension: number) => largest >= 0 && largest !== dimension;
 
 /** For every pole at most 100 random pairs of texts with m > 0; the rigorous profile leaves out those with the same m. */
 export function drawPairs({ n, m }: Judgments, profile: Profile, random: Random): TextPair[] {

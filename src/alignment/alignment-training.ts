@@ -4,7 +4,7 @@ import type { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';
 import { AdamW, oneCycle } from './adamw.js';
 import { type AlignedTexts, textsAt } from './aligned-texts.js';
-import { type AlignmentLoss, drawPairs, TERMS, type Terms, type TextPair } from './alignment-loss.js';
+import { type AlignmentLoss, drawPairs, type Multiply, TERMS, type Terms, type TextPair } from './alignment-loss.js';
 import type { Profile } from './alignment-profile.js';
 import type { ChosenRows } from './chosen-rows.js';
 import { weightedDraws } from './typical-texts.js';
@@ -60,31 +60,32 @@ export async function trainLatents(
   const size = Math.min(batch, train.n);
   const steps = Math.ceil(train.n / size);
   const rows = copyOf(start);
-  const gradient = map(rows, (tensor) => new Float64Array(tensor.length));
   const optimisers = map(rows, (tensor) => new AdamW(tensor, weightDecay));
-
-  const products = (texts: AlignedTexts) => productsOf(texts, rows, matmul);
+  const multiply = multiplyWith(matmul);
   const epochOf = async (epoch: number) => {
     const order = weightedDraws(drawing, train.n, new Random(seed, name, 'texts', epoch));
     const random = new Random(seed, name, 'pairs', epoch);
     const sums = [...TERMS, 'total' as const].map(() => 0);
-    for (let step = 0; step < steps; step++) {
-      throwIfCancelled(signal);
-      const texts = textsAt(train, order.subarray(step * size, (step + 1) * size));
-      const training = epoch > 0 ? gradient : undefined;
-      const terms = loss.evaluate(texts, await products(texts), rows, drawPairs(texts, profile, random), training);
-      if (training) {
-        const point = oneCycle((epoch - 1) * steps + step, epochs * steps, learningRate);
-        for (const key of ['encoder', 'bias', 'decoder'] as const) optimisers[key].take(gradient[key], point);
-      }
+    const add = (terms: Terms) =>
       withTotal(terms, loss).forEach((value, i) => {
         sums[i] += value / steps;
       });
+    for (let step = 0; step < steps; step++) {
+      throwIfCancelled(signal);
+      const texts = textsAt(train, order.subarray(step * size, (step + 1) * size));
+      const pairs = drawPairs(texts, profile, random);
+      if (epoch === 0) add(await loss.evaluate(texts, rows, pairs, multiply));
+      else {
+        const { terms, gradient } = await loss.differentiate(texts, rows, pairs, multiply);
+        add(terms);
+        const point = oneCycle((epoch - 1) * steps + step, epochs * steps, learningRate);
+        for (const key of ['encoder', 'bias', 'decoder'] as const) optimisers[key].take(gradient[key], point);
+      }
     }
     return named(sums);
   };
   const held: TextPair[] = drawPairs(validation, profile, new Random(seed, name, 'validation pairs'));
-  const judge = async () => named(withTotal(loss.evaluate(validation, await products(validation), rows, held), loss));
+  const judge = async () => named(withTotal(await loss.evaluate(validation, rows, held, multiply), loss));
 
   const curves: EpochLoss[] = [{ epoch: 0, train: await epochOf(0), validation: await judge() }];
   let best = { epoch: 0, total: curves[0].validation.total, rows: copyOf(rows) };
@@ -97,13 +98,9 @@ export async function trainLatents(
   return { rows: best.rows, bestEpoch: best.epoch, curves };
 }
 
-/** Products of the texts' inputs with the encoder, [n, latents]. */
-export function productsOf(
-  { n, d, input }: Pick<AlignedTexts, 'n' | 'd' | 'input'>,
-  { encoder, bias }: Pick<ChosenRows, 'encoder' | 'bias'>,
-  matmul: MatMul,
-): Promise<Float32Array> {
-  return matmul.product(input, encoder, { m: n, n: bias.length, k: d, transposeB: true });
+/** Products of fp32 matrices. */
+export function multiplyWith(matmul: MatMul): Multiply {
+  return (a, b, shape) => matmul.product(a as Float32Array, b as Float32Array, shape);
 }
 
 function map<T>({ encoder, bias, decoder }: ChosenRows, of: (tensor: Float32Array) => T) {

@@ -2,10 +2,12 @@
 import type { MatMul } from '../graph/matmul.js';
 import type { Change } from '../model/intervention.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
+import { Columns } from '../statistics/columns.js';
 import { SparseColumns } from '../statistics/sparse-columns.js';
 import { type EncodedTexts, forLatents, type Judgments } from './aligned-texts.js';
 import { AlignmentLoss, type Units } from './alignment-loss.js';
-import { productsOf, type TrainedLatents, type TrainingSettings, trainLatents } from './alignment-training.js';
+import type { Profile } from './alignment-profile.js';
+import { multiplyWith, type TrainedLatents, type TrainingSettings, trainLatents } from './alignment-training.js';
 import type { ChosenLatents } from './chosen-latents.js';
 import { type ChosenRows, latentsOf, rowsOf, thresholdsOf } from './chosen-rows.js';
 import { MoralMap } from './moral-map.js';
@@ -50,12 +52,31 @@ export async function fitLatents(
   const threshold = thresholdsOf(sae, chosen.latents);
   const train = forLatents(texts.train, chosen.latents, judged.train);
   const validation = forLatents(texts.validation, chosen.latents, judged.validation);
-  const units = { z: 1, variance: 1 };
+  const units = unitsOf(texts, chosen.latents, profile);
   const loss = new AlignmentLoss({ map: new MoralMap(chosen.r), profile, width: sae.spec.width, threshold, units });
-  loss.fitScale(train, await productsOf(train, before, matmul), before.bias);
+  await loss.fitScale(train, before, multiplyWith(matmul));
   const drawing = typicality(texts.states, train.d, judged.train, profile);
   const trained = await trainLatents(before, { train, validation, drawing }, loss, matmul, settings);
   return { ...trained, chosen, before, threshold, loss, units };
+}
+
+/**
+ * [paper] As they are. [ours] z in units of the root mean square of the chosen latents where they are active, the reconstruction in units
+ * of the states' variance a channel, both of the training texts before alignment: the margins and weights of section 7 are absolute, and
+ * with z of 20, as a small model's states have it, L_mono alone would decide.
+ */
+function unitsOf({ train, states }: FittingTexts, latents: Int32Array, profile: Profile): Units {
+  if (profile === 'paper') return { z: 1, variance: 1 };
+  const chosen = new Set(latents);
+  let [square, active] = [0, 0];
+  train.codes.values.forEach((z, e) => {
+    if (!chosen.has(train.codes.latents[e])) return;
+    square += z * z;
+    active++;
+  });
+  const { deviation } = Columns.of(states, train.n, train.d);
+  const variance = deviation.reduce((sum, s) => sum + s * s, 0) / train.d;
+  return { z: active > 0 ? Math.sqrt(square / active) : 1, variance: variance > 0 ? variance : 1 };
 }
 
 /** What the fit adds to a state (PAPER.md section 8, delta). */
@@ -75,6 +96,6 @@ export function centreOf({ spec, weights }: SparseAutoencoder): Float32Array {
 
 /** a_d of texts before and after, each [n, 10]. */
 export async function activationsOf({ before, rows, loss }: SaeFit, texts: EncodedTexts, matmul: MatMul) {
-  const of = async (side: ChosenRows) => loss.activations(texts.n, await productsOf(texts, side, matmul), side.bias);
-  return { before: await of(before), after: await of(rows) };
+  const multiply = multiplyWith(matmul);
+  return { before: await loss.activations(texts, before, multiply), after: await loss.activations(texts, rows, multiply) };
 }
