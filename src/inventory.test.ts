@@ -1,11 +1,13 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cached } from './checkpoint/cache.js';
 import { MODELS } from './checkpoint/catalog.js';
 import { listModels, type Machine } from './inventory.js';
-import { PRECISIONS } from './model/precision.js';
+import { LanguageModel } from './model/language-model.js';
+import { PRECISIONS, type Precision } from './model/precision.js';
 import { STUDY_MODELS } from './model/study-models.js';
 
 const GB = 1e9;
@@ -84,7 +86,17 @@ describe('an 8B model', () => {
     await Promise.all([mkdir(join(repository, 'refs'), { recursive: true }), mkdir(snapshot, { recursive: true })]);
     await writeFile(join(repository, 'refs', 'main'), revision);
     for (const file of ['config.json', 'tokenizer.json', 'model.safetensors']) await writeFile(join(snapshot, file), '{}');
-    await cached('graphs', 'qwen3-int8-0123456789abcdef', async () => ({ source: snapshot, files: [] }));
+    const tiny = await LanguageModel.open(fileURLToPath(new URL('../fixtures/tiny-llama', import.meta.url)));
+    const { formatVersion } = JSON.parse(await readFile(join(dirname((await tiny.compile()).graph), 'manifest.json'), 'utf8'));
+    await tiny.close();
+    const graph = (precision: Precision, formatVersion: number) =>
+      cached('graphs', `qwen3-${precision}-0123456789abcdef`, async ({ path }) => {
+        await writeFile(join(path, 'manifest.json'), JSON.stringify({ formatVersion, precision }));
+        return { source: snapshot, files: [] };
+      });
+    await graph('int8', formatVersion);
+    // Weights of an older layout are compiled anew.
+    await graph('int4', formatVersion - 1);
     const { path, compiled } = await find(source, machine(64, 1));
     expect(path).toBe(snapshot);
     expect(PRECISIONS.map((precision) => compiled![precision].present)).toEqual([false, true, false]);

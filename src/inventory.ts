@@ -11,6 +11,7 @@ import { resolveModel } from './checkpoint/sources.js';
 import type { TensorFile } from './checkpoint/tensors.js';
 import { MoralscopeError } from './errors.js';
 import { CATALOG_FACTS } from './model/catalog-facts.js';
+import { compiledPrecision } from './model/compile.js';
 import { knownArchitectures, mapDecoder } from './model/family.js';
 import { type Footprint, footprints } from './model/footprint.js';
 import { PRECISIONS, type Precision } from './model/precision.js';
@@ -62,13 +63,15 @@ export interface CompiledFootprint extends Footprint {
  */
 export async function listModels(machine?: Machine): Promise<Inventory> {
   const measured = machine ?? (await measureMachine());
-  const graphs = (await cacheEntries()).filter(({ kind, record }) => kind === 'graphs' && record);
+  const graphs: { source: string; precision: Precision | undefined }[] = [];
+  for (const { kind, path, record } of await cacheEntries())
+    if (kind === 'graphs' && record) graphs.push({ source: record.source, precision: await compiledPrecision(path) });
   const catalog = MODELS.map(({ name, bytes }) => ({ source: name, list: 'catalog' as const, bytes, ...CATALOG_FACTS[name] }));
   const study = STUDY_MODELS.map((model) => ({ ...model, list: 'study' as const }));
   const models: ListedModel[] = [];
   for (const { config, ...model } of [...catalog, ...study]) {
     const path = await whereIs(model.source);
-    const compiled = graphs.filter(({ record }) => record!.source === path).map(({ name }) => name);
+    const compiled = graphs.filter(({ source }) => source === path).map(({ precision }) => precision);
     models.push({ ...model, path, compiled: whatFits(model, config, path, compiled, measured) });
   }
   return { families: knownArchitectures(), machine: measured, models };
@@ -78,7 +81,7 @@ function whatFits(
   { source, list, bytes }: Pick<ListedModel, 'source' | 'list' | 'bytes'>,
   config: Readonly<Record<string, unknown>>,
   path: string | null,
-  compiled: readonly string[],
+  compiled: readonly (Precision | undefined)[],
   { memory, disk }: Machine,
 ): ListedModel['compiled'] {
   let spec: ReturnType<typeof mapDecoder>['spec'];
@@ -90,7 +93,7 @@ function whatFits(
   }
   const needs = footprints(spec);
   const of = (precision: Precision): CompiledFootprint => {
-    const present = compiled.some((name) => name.includes(`-${precision}-`));
+    const present = compiled.includes(precision);
     const needed = needs[precision];
     const lacks: CompiledFootprint['lacks'] = [];
     if (needed.memory > memory.free) lacks.push('memory');

@@ -3,6 +3,7 @@ import { wordPairs } from '../activations/calibration.js';
 import { capture } from '../activations/capture.js';
 import type { ActivationDirectory } from '../activations/directory.js';
 import { distinct } from '../activations/rows.js';
+import { precisionError } from '../diagnosis/precision-error.js';
 import { MoralscopeError } from '../errors.js';
 import { MatMul } from '../graph/matmul.js';
 import { parseSite, type Site } from '../model/site.js';
@@ -130,6 +131,7 @@ function captureSet(
     template,
     readout: true,
     precision,
+    measurePrecision: precisionError,
     seed,
     threads,
     onProgress,

@@ -116,6 +116,14 @@ export async function compileDecoder(
   };
 }
 
+/** The precision of the weights in a directory of compiled graphs; undefined where they are of another version, which is not used. */
+export async function compiledPrecision(directory: string): Promise<Precision | undefined> {
+  const manifest = await readFile(join(directory, MANIFEST), 'utf8')
+    .then((text) => JSON.parse(text) as GraphManifest)
+    .catch(() => undefined);
+  return manifest?.formatVersion === LAYOUT ? manifest.precision : undefined;
+}
+
 async function readRopes(checkpoint: Checkpoint, mapping: DecoderMapping): Promise<Record<string, RotaryFrequencies>> {
   const { ropes, attention } = mapping.spec;
   const found: Record<string, RotaryFrequencies> = {};
