@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'not-found'
   | 'network'
   | 'disk'
+  | 'memory' /** more than this machine has free */
   | 'locked' /** another process works on the same directory */
   | 'unsupported'
   | 'cancelled';

@@ -15,6 +15,7 @@ import { parameterCount } from './footprint.js';
 import type { Generation } from './generation/generation-stream.js';
 import type { Prompt } from './generation/messages.js';
 import { type GenerateOptions, TextGenerator } from './generation/text-generator.js';
+import { requireMemory } from './memory.js';
 import type { Precision } from './precision.js';
 import type { DecoderSpec } from './spec.js';
 import type { TokenBatch } from './token-rows.js';
@@ -86,8 +87,12 @@ export class LanguageModel {
     return this.chatTemplate;
   }
 
-  /** The graph for these sites, from the cache or built now (`compileDecoder`). */
-  compile(options: CompileOptions = {}): Promise<CompiledDecoder> {
+  /**
+   * The graph for these sites, from the cache or built now (`compileDecoder`), to be run on this machine.
+   * @throws MoralscopeError what `compileDecoder` throws, and `memory` where this machine cannot hold it
+   */
+  async compile(options: CompileOptions = {}): Promise<CompiledDecoder> {
+    requireMemory(this.name, this.spec, options);
     return compileDecoder(this.checkpoint, options);
   }
 
