@@ -163,7 +163,17 @@ async function fill(
     const run = new CaptureRun(thread, directory, plan, { sites, tokenizer, template, sinkCache, onShard, ...work });
     const filled = await run.fill();
     return {
-      model: { name, family, layers: model.spec.layers, hidden, vocabulary, parameters, sha256, precision },
+      model: {
+        name,
+        family,
+        layers: model.spec.layers,
+        hidden,
+        vocabulary,
+        parameters,
+        sha256,
+        tokenizer: tokenizer.sha256,
+        precision,
+      },
       corpus: corpus ? { name: corpus.name, authored: corpus.authored, sha256: corpus.sha256 } : null,
       template,
       site,

@@ -42,6 +42,8 @@ export const ActivationDetails = z.object({
     vocabulary: z.number().int(),
     parameters: z.number(),
     sha256: z.string(),
+    /** sha256 of the tokenizer; null in directories of versions that did not keep it. */
+    tokenizer: z.string().nullable().default(null),
     precision: z.string(),
   }),
   /** Null where plain texts were captured. */

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { TOOL } from '../artifact/manifest.js';
 import { MoralscopeError } from '../errors.js';
+import { alignCommand } from './align.js';
 import { cacheCommand } from './cache.js';
 import { captureCommand } from './capture.js';
 import { corpusCommand } from './corpus.js';
@@ -33,6 +34,7 @@ for (const command of [
   diagnoseCommand(),
   saeCommand(),
   featuresCommand(),
+  alignCommand(),
   serveCommand(),
   verifyCommand(),
 ])

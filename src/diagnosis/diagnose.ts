@@ -104,7 +104,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
       ...ANALYSES.map((analysis) => verdictOf(analysis, main, diagnosed[main]!.best[analysis], diagnosed[main]!)),
       readoutVerdict(readout),
     ];
-    const { vocabulary: _, ...model } = directory.details.model;
+    const { vocabulary: _, tokenizer: __, ...model } = directory.details.model;
     return {
       version: 1,
       model,

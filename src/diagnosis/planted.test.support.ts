@@ -149,6 +149,7 @@ export async function writeActivations(out: string, options: PlantedCapture): Pr
       vocabulary: 4,
       parameters: 1,
       sha256: '0'.repeat(64),
+      tokenizer: null,
       precision: 'fp32',
     },
     corpus: { name: corpus.name, authored: corpus.authored, sha256: corpus.sha256 },

@@ -43,6 +43,12 @@ test.each((golden.ridge as Case[]).map((c) => [c.name, c] as const))(
         expect(fit.trainingR2[i]).toBeCloseTo(value, 4);
       });
       expect(path.edf(lambda)).toBeCloseTo(edf, 3);
+      const { weights, intercept } = await path.weights(fit.coefficients, targets);
+      predictions.forEach((value, at) => {
+        const [row, output] = [c.n + Math.floor(at / c.outputs), at % c.outputs];
+        const terms = Array.from({ length: c.d }, (_, j) => x[row * c.d + j] * weights[j * c.outputs + output]);
+        expect(terms.reduce((sum, term) => sum + term, intercept[output])).toBeCloseTo(value, 3);
+      });
     }
   },
 );

@@ -26,7 +26,8 @@ export class RidgePath {
     readonly d: number,
     /** Side of the factorised matrix: the smaller of n and d. */
     readonly size: number,
-    private readonly transform: (x: Float32Array) => Float32Array,
+    private readonly columns: Columns,
+    private readonly standardised: boolean,
     private readonly train: Float32Array,
     private readonly t: Tridiagonal,
     /** Q, [size, size]: its transpose, as kept. */
@@ -50,8 +51,8 @@ export class RidgePath {
     options: { standardise?: boolean } = {},
   ): Promise<RidgePath> {
     const columns = Columns.of(x, n, d);
-    const transform = (rows: Float32Array) => (options.standardise === false ? columns.centre(rows) : columns.standardise(rows));
-    const train = transform(x);
+    const standardised = options.standardise ?? true;
+    const train = standardised ? columns.standardise(x) : columns.centre(x);
     const primal = d <= n;
     const size = Math.min(n, d);
     const gram = await matmul.product(train, train, {
@@ -62,7 +63,7 @@ export class RidgePath {
       transposeB: !primal,
     });
     const t = Tridiagonal.reduce(Float64Array.from(gram), size, { inPlace: true });
-    return new RidgePath(n, d, size, transform, train, t, Float32Array.from(t.transposedQ()), matmul);
+    return new RidgePath(n, d, size, columns, standardised, train, t, Float32Array.from(t.transposedQ()), matmul);
   }
 
   /** Effective degrees of freedom, the sum of e / (e + lambda) over the eigenvalues e, the intercept not counted. */
@@ -83,7 +84,7 @@ export class RidgePath {
 
   /** Rows [m, d], not yet standardised, in the path's basis, [m, size]: predictions are this times `coefficients`. */
   async basis(x: Float32Array): Promise<Float32Array> {
-    return this.coordinates(this.transform(x));
+    return this.coordinates(this.standardised ? this.columns.standardise(x) : this.columns.centre(x));
   }
 
   private async coordinates(standardised: Float32Array): Promise<Float32Array> {
@@ -144,6 +145,31 @@ export class RidgePath {
     const out = await this.matmul.product(basis, coefficients, { m, n: columns, k: this.size });
     for (let i = 0, at = 0; i < m; i++) for (let j = 0; j < columns; j++, at++) out[at] += mean[j];
     return out;
+  }
+
+  /**
+   * The map itself, for rows as they come: `predict` gives x weights + intercept.
+   * @param coefficients of `solve`, for the same targets
+   * @returns weights [d, columns], 0 for a constant column of x; intercept [columns]
+   */
+  async weights(
+    coefficients: Float32Array,
+    { columns, mean }: ProjectedTargets,
+  ): Promise<{ weights: Float64Array; intercept: Float64Array }> {
+    const { n, d, size, transposedQ, matmul } = this;
+    const back = await matmul.product(transposedQ, coefficients, { m: size, n: columns, k: size, transposeA: true });
+    const scaled = this.primal ? back : await matmul.product(this.train, back, { m: d, n: columns, k: n, transposeA: true });
+    const weights = Float64Array.from(scaled);
+    const intercept = mean.slice();
+    for (let i = 0, at = 0; i < d; i++) {
+      const deviation = this.columns.deviation[i];
+      const scale = !this.standardised ? 1 : deviation > 0 ? 1 / deviation : 0;
+      for (let j = 0; j < columns; j++, at++) {
+        weights[at] *= scale;
+        intercept[j] -= this.columns.mean[i] * weights[at];
+      }
+    }
+    return { weights, intercept };
   }
 }
 

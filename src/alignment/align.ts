@@ -1,0 +1,155 @@
+import { ArtifactDirectory } from '../artifact/directory.js';
+import type { Manifest } from '../artifact/manifest.js';
+import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
+import { MoralscopeError } from '../errors.js';
+import type { WorkOptions } from '../progress.js';
+import { runInThread } from '../work-thread.js';
+import type { AlignOptions } from './align-options.js';
+import { prepareLinear } from './linear-remedy.js';
+import { preparePrompt } from './prompt-remedy.js';
+import { openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
+import type { RemedyContent, RemedyKind } from './remedy-schema.js';
+
+export interface AlignedRemedy {
+  /** remedy.json */
+  content: RemedyContent;
+  manifest: Manifest;
+  /** Where manifest.json, remedy.json and remedy.safetensors lie. */
+  directory: string;
+}
+
+/** The inputs of a remedy, opened and found to belong together. */
+export interface PreparedRemedy {
+  /** sha256 of everything that decides it beside the options. */
+  inputs: Manifest['inputs'];
+  /** Makes it. What else belongs to it, and what a killed run should not lose, is written to `directory`. */
+  make(directory: ArtifactDirectory): Promise<MadeRemedy>;
+  close(): Promise<void>;
+}
+
+export interface MadeRemedy {
+  content: RemedyContent;
+  /** By `tensorName`. */
+  tensors: Record<string, SafetensorsTensor>;
+}
+
+type Prepare = (options: AlignOptions & WorkOptions) => Promise<PreparedRemedy>;
+
+/** How each kind is made. */
+const PREPARE: Partial<Record<RemedyKind, Prepare>> = {
+  amplify: prepareLinear,
+  caa: prepareLinear,
+  pca: prepareLinear,
+  conva: prepareLinear,
+  prompt: preparePrompt,
+};
+
+/**
+ * Makes a remedy (PAPER.md sections 7 and 8) and, with `controls`, the arms that every claim about it is measured against. Fits on training
+ * texts, chooses penalties on validation texts, evaluates on test texts. Writes manifest.json, remedy.json and remedy.safetensors to `out`;
+ * the same call again returns what is there.
+ * @throws MoralscopeError `misuse` for options that do not go together, or inputs that do not belong together; `bad-data` for states that are
+ * no numbers, or too few texts; what the readers throw; `locked`, `disk`, `cancelled`
+ */
+export function align({ onProgress, signal, ...options }: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
+  return runInThread(new URL('./align-thread.js', import.meta.url), options, { onProgress, signal });
+}
+
+/** `align` in the thread that calls it. */
+export async function alignHere(options: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
+  checkOptions(options);
+  const {
+    onProgress: _,
+    signal,
+    threads: __,
+    out,
+    seed,
+    sae: ___,
+    activations: ____,
+    corpus: _____,
+    pairs: ______,
+    model,
+    ...rest
+  } = options;
+  const prepare = PREPARE[options.kind];
+  if (!prepare)
+    throw new MoralscopeError(
+      'unsupported',
+      `Remedies of kind ${options.kind} cannot be made yet.`,
+      `Choose ${Object.keys(PREPARE).join(', ')}.`,
+    );
+  const prepared = await prepare(options);
+  try {
+    const directory = await ArtifactDirectory.open(out, {
+      format: REMEDY_FORMAT,
+      formatVersion: REMEDY_VERSION,
+      seed,
+      options: rest,
+      inputs: prepared.inputs,
+    });
+    try {
+      if (!directory.finished) {
+        const { content, tensors } = await prepared.make(directory);
+        await writeRemedy(directory, content, tensors, signal);
+        const { kind, sites, arms, summary } = content;
+        await directory.finish({
+          kind,
+          model: content.model.name,
+          sites: sites.map(({ site }) => site),
+          arms: arms.length,
+          summary,
+        });
+      }
+    } finally {
+      await directory.close();
+    }
+    const { content, manifest, path } = await openRemedy(directory.path);
+    return { content, manifest, directory: path };
+  } finally {
+    await prepared.close();
+  }
+}
+
+/** Options that only some kinds take. */
+type Own = 'sae' | 'activations' | 'corpus' | 'pairs' | 'model' | 'layers' | 'weigh' | 'target' | 'prompt' | 'place' | 'template';
+const LINEAR: readonly Own[] = ['activations', 'corpus', 'pairs', 'model', 'layers', 'weigh', 'template'];
+const TAKES: Record<RemedyKind, { needs: readonly Own[]; takes: readonly Own[] }> = {
+  sae: { needs: ['sae', 'activations', 'corpus'], takes: ['model', 'layers'] },
+  amplify: { needs: [], takes: LINEAR },
+  caa: { needs: [], takes: LINEAR },
+  pca: { needs: [], takes: LINEAR },
+  conva: { needs: [], takes: [...LINEAR, 'target'] },
+  prompt: { needs: ['model', 'prompt'], takes: ['place'] },
+};
+const OWN: readonly Own[] = [
+  'sae',
+  'activations',
+  'corpus',
+  'pairs',
+  'model',
+  'layers',
+  'weigh',
+  'target',
+  'prompt',
+  'place',
+  'template',
+];
+
+function checkOptions(options: AlignOptions): void {
+  const { kind } = options;
+  const { needs, takes } = TAKES[kind];
+  const misuse = (what: string) =>
+    new MoralscopeError('misuse', `${what}.`, 'moralscope align --help says what each kind takes.');
+  const missing = needs.find((name) => options[name] === undefined);
+  if (missing) throw misuse(`A remedy of kind ${kind} needs --${missing}`);
+  const idle = OWN.find((name) => options[name] !== undefined && ![...needs, ...takes].includes(name));
+  if (idle) throw misuse(`--${idle} means nothing to a remedy of kind ${kind}`);
+  if (options.profile === 'paper' && kind !== 'sae')
+    throw misuse(`The paper has no remedy of kind ${kind}: --profile is for kind sae`);
+  if (!takes.includes('pairs')) return;
+  if ((options.corpus === undefined) === (options.pairs === undefined)) throw misuse('Give either --corpus or --pairs');
+  if (options.activations === undefined && options.model === undefined)
+    throw misuse('Give --activations, or --model to capture them');
+  if (options.template !== undefined && options.activations !== undefined)
+    throw misuse('--template is decided: the activations were captured with theirs');
+}

@@ -1,0 +1,187 @@
+/** @file The linear peers of PAPER.md section 8 as remedies, with their controls. */
+import type { ActivationDirectory } from '../activations/directory.js';
+import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
+import { requireFinite } from '../diagnosis/states.js';
+import { number } from '../diagnosis/verdict.js';
+import { throwIfCancelled } from '../errors.js';
+import { MatMul } from '../graph/matmul.js';
+import type { Change } from '../model/intervention.js';
+import { formatSite } from '../model/site.js';
+import type { WorkOptions } from '../progress.js';
+import { Random } from '../random.js';
+import { sinkThreshold } from '../sae/states.js';
+import type { MadeRemedy, PreparedRemedy } from './align.js';
+import type { AlignOptions } from './align-options.js';
+import type { Contrast } from './contrast.js';
+import { evaluateChange } from './linear-evaluation.js';
+import { type SiteStates, splitStates } from './linear-fit.js';
+import { LinearInputs } from './linear-inputs.js';
+import { type LinearKind, type LinearSite, linearSite, pushedAlong } from './linear-vectors.js';
+import { armNames, randomArms, randomDirections } from './remedy-controls.js';
+import { type Arm, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
+import { SHARED, tensorName } from './remedy-tensors.js';
+
+type Options = AlignOptions & WorkOptions;
+
+/** Opens what a linear remedy is fitted on. */
+export async function prepareLinear(options: Options): Promise<PreparedRemedy> {
+  const inputs = await LinearInputs.open(options);
+  return {
+    inputs: await inputs.hashes(),
+    make: async (directory) => {
+      const activations = await inputs.activations(directory);
+      return makeLinear(inputs, activations, await inputs.contrast(activations), options);
+    },
+    close: () => inputs.close(),
+  };
+}
+
+async function makeLinear(
+  inputs: LinearInputs,
+  activations: ActivationDirectory,
+  contrast: Contrast,
+  options: Options,
+): Promise<MadeRemedy> {
+  const { seed, threads, onProgress, signal, controls, shuffles, directions } = options;
+  const kind = options.kind as LinearKind;
+  const { details, hidden } = activations;
+  const layers = inputs.layers(activations);
+  const exchanged = Array.from({ length: controls ? shuffles : 0 }, (_, i) =>
+    contrast.exchanged(new Random(seed, 'shuffled', i)),
+  );
+  const [shuffledNames, random] = [
+    armNames('shuffled', exchanged.length),
+    randomArms(controls ? directions : 0, seed, MODES[kind]),
+  ];
+  const tensors: Record<string, SafetensorsTensor> = {};
+  const put = (arm: string, site: string, named: Readonly<Record<string, Float32Array>>) => {
+    for (const [name, data] of Object.entries(named))
+      tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape: [data.length], data };
+  };
+  const sites: RemedySite[] = [];
+  const matmul = await MatMul.open(threads, signal);
+  try {
+    for (const [done, layer] of layers.entries()) {
+      throwIfCancelled(signal);
+      onProgress?.({ task: 'align', done, total: layers.length, unit: 'layers' });
+      const site = formatSite({ layer, point: details.site });
+      const all = await activations.read(layer, 'last');
+      requireFinite({ n: activations.rows, d: hidden, data: all }, `${activations.path}, ${site}`);
+      const states = splitStates(all, hidden, contrast);
+      const made = await linearSite(kind, states, contrast, exchanged, options, matmul);
+      const { reads, pushes } = tensorsOf(made.change);
+      // Random directions are pushed along by what the remedy itself reads.
+      put(SHARED, site, reads);
+      put(REMEDY_ARM, site, pushes);
+      made.shuffled.forEach((change, i) => {
+        const own = tensorsOf(change);
+        put(shuffledNames[i], site, { ...own.reads, ...own.pushes });
+      });
+      const [[pushed]] = Object.entries(pushes);
+      randomDirections(random.length / 2, hidden, made.fit.norm, seed, site).forEach((direction, i) => {
+        put(random[i].name, site, { [pushed]: direction });
+      });
+      sites.push(
+        await describedSite(
+          made,
+          states,
+          contrast,
+          { site, layer, threshold: sinkThreshold(details.calibration, layer) },
+          matmul,
+        ),
+      );
+    }
+    onProgress?.({ task: 'align', done: layers.length, total: layers.length, unit: 'layers' });
+  } finally {
+    await matmul.close();
+  }
+  const modes = [MODES[kind]];
+  const arms: Arm[] = [
+    { name: REMEDY_ARM, kind: 'remedy', modes },
+    ...shuffledNames.map((name): Arm => ({ name, kind: 'shuffled', modes, seed })),
+    ...random,
+  ];
+  const { name, sha256, layers: depth, precision } = details.model;
+  const tokenizer = inputs.tokenizer(activations);
+  const content: RemedyContent = {
+    version: 1,
+    kind,
+    profile: 'rigorous',
+    model: { name, sha256, tokenizer, hidden, layers: depth, precision },
+    template: details.template,
+    corpus: inputs.source,
+    seed,
+    sites,
+    arms,
+    notes: [
+      ...inputs.notes,
+      ...(tokenizer === null
+        ? ['The activations do not say which tokenizer they came with, so it is not checked: give --model.']
+        : []),
+      ...(layers.length > 1
+        ? ['Each layer was fitted on states that no other layer had changed; together their changes add up.']
+        : []),
+    ],
+    summary: '',
+  };
+  return { content: { ...content, summary: summarise(content, contrast) }, tensors };
+}
+
+const MODES = { caa: 'add', pca: 'add', amplify: 'project', conva: 'project' } as const satisfies Record<
+  LinearKind,
+  Change['mode']
+>;
+
+/** What a change reads of a state, and what it adds to it. */
+function tensorsOf(change: Change): { reads: Record<string, Float32Array>; pushes: Record<string, Float32Array> } {
+  if (change.mode === 'project') return { reads: { w: change.w, b: Float32Array.of(change.b) }, pushes: { u: change.u } };
+  return { reads: {}, pushes: { direction: pushedAlong(change) } };
+}
+
+async function describedSite(
+  { change, fit, probe, difference, read }: LinearSite,
+  { test, d }: SiteStates,
+  { split, targets, observed, of }: Contrast,
+  { site, layer, threshold }: { site: string; layer: number; threshold: number },
+  matmul: MatMul,
+): Promise<RemedySite> {
+  const evaluation =
+    split.test.length === 0
+      ? null
+      : await evaluateChange(
+          {
+            on: of === 'pairs' ? 'unseen pairs' : "the corpus's test texts",
+            states: test,
+            d,
+            signed: Float32Array.from(split.test, (text) => observed.signed[text]),
+            targets: targets?.on(split.test),
+            change: { site, change, positions: 'all', sinkThreshold: threshold },
+            strength: 1,
+            probe,
+            difference,
+            read,
+          },
+          matmul,
+        );
+  const { mode } = change;
+  return {
+    site,
+    layer,
+    sinkThreshold: threshold,
+    modes: [mode],
+    ...(mode === 'project' && { gate: change.gate }),
+    fit,
+    evaluation,
+  };
+}
+
+function summarise({ kind, model, sites, arms }: RemedyContent, { of, split }: Contrast): string {
+  const fitted = of === 'pairs' ? `${split.train.length / 2} pairs` : `${split.train.length} texts`;
+  const lines = sites.map(({ layer, evaluation }) =>
+    evaluation
+      ? `layer ${layer}: a probe tells good from bad with AUC ${number(evaluation.probe.before)} on ${evaluation.virtues + evaluation.vices} unseen texts; along the difference of means ${number(evaluation.alongMeans.before)}, and ${number(evaluation.alongMeans.after)} at strength 1`
+      : `layer ${layer}: no text was left to evaluate on`,
+  );
+  const controls = arms.length > 1 ? ` ${arms.length - 1} controls stand beside it.` : '';
+  return `${kind} for ${model.name}, fitted on ${fitted}; ${lines.join('; ')}.${controls} What the model then says is for verify to measure.`;
+}
