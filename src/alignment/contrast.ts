@@ -78,14 +78,14 @@ export function contrastOfCorpus(corpus: Corpus, seed: number): Contrast {
  */
 export function contrastOfPairs(pairs: readonly ContrastPair[], rowOf: (text: string) => number, seed: number): Contrast {
   const byPair = splitTexts(pairs.length, seed);
-  const positions = (of: Int32Array) => Int32Array.from(of).reduce<number[]>((all, i) => (all.push(2 * i, 2 * i + 1), all), []);
+  const bothOf = (of: Int32Array) => Int32Array.from(Array.from(of).flatMap((pair) => [2 * pair, 2 * pair + 1]));
   const signed = Float32Array.from({ length: 2 * pairs.length }, (_, at) => (at % 2 === 0 ? 1 : -1));
   return checked({
     rows: Int32Array.from(pairs.flatMap(({ virtue, vice }) => [rowOf(virtue), rowOf(vice)])),
     split: {
-      train: Int32Array.from(positions(byPair.train)),
-      validation: Int32Array.from(positions(byPair.validation)),
-      test: Int32Array.from(positions(byPair.test)),
+      train: bothOf(byPair.train),
+      validation: bothOf(byPair.validation),
+      test: bothOf(byPair.test),
     },
     of: 'pairs',
     targets: undefined,

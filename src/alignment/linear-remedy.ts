@@ -56,7 +56,7 @@ async function makeLinear(
   const tensors: Record<string, SafetensorsTensor> = {};
   const put = (arm: string, site: string, named: Readonly<Record<string, Float32Array>>) => {
     for (const [name, data] of Object.entries(named))
-      tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape: [data.length], data };
+      tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape: [data.length], data: new Float32Array(data) };
   };
   const sites: RemedySite[] = [];
   const matmul = await MatMul.open(threads, signal);

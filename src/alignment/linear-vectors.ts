@@ -56,7 +56,7 @@ export async function linearSite(
   settings: LinearSettings,
   matmul: MatMul,
 ): Promise<LinearSite> {
-  const { d, train, validation } = states;
+  const { d, train } = states;
   const { split, observed } = contrast;
   const { mean, spread } = location(states);
   const labellings = [observed, ...exchanged];
