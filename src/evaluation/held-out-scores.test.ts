@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MatMul } from '../graph/matmul.js';
+import { Random } from '../random.js';
+import { auc } from '../statistics/ranks.js';
+import { bagOfWordsScores, crossFolds, probeScores, recalibratedScores } from './held-out-scores.js';
+
+const labels = (valence: Float32Array) => valence.map((v) => (v > 0 ? 1 : 0));
+
+let matmul: MatMul;
+beforeAll(async () => {
+  matmul = await MatMul.open(1);
+});
+afterAll(() => matmul.close());
+
+describe('cross-fitting', () => {
+  test('scores every text once, and never by a fit on a text of its unit', () => {
+    const unit = Int32Array.from({ length: 101 }, (_, i) => i >> 1);
+    const folds = crossFolds({ unit, units: 51 }, 3);
+    const scored = folds.flatMap(({ test: texts }) => [...texts]).sort((a, b) => a - b);
+    expect(scored).toEqual([...unit.keys()]);
+    for (const { train, validation, test: texts } of folds) {
+      const unitsOf = (positions: Int32Array) => new Set(Array.from(positions, (text) => unit[text]));
+      const [fitted, choosing, judged] = [train, validation, texts].map(unitsOf);
+      for (const one of judged) expect(fitted.has(one) || choosing.has(one)).toBe(false);
+      for (const one of choosing) expect(fitted.has(one)).toBe(false);
+      expect(train.length + validation.length + texts.length).toBe(101);
+      expect(validation.length).toBeGreaterThan(0);
+    }
+  });
+
+  test('finds a planted direction, and nothing in noise', async () => {
+    const [n, d] = [300, 12];
+    const random = new Random(0, 'states');
+    const valence = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 ? 1 : -1));
+    const unit = Int32Array.from({ length: n }, (_, i) => i);
+    const noise = Float32Array.from({ length: n * d }, () => 10 * random.normal());
+    const telling = noise.map((value, at) => value + (at % d === 5 ? 8 * valence[Math.floor(at / d)] : 0));
+    const folds = crossFolds({ unit, units: n }, 0);
+    const scores = await probeScores({ n, d, data: telling }, valence, folds, matmul);
+    // Phi(1.6 / sqrt 2) = .87
+    expect(auc(scores, labels(valence))).toBeGreaterThan(0.8);
+    expect(auc(scores, labels(valence))).toBeLessThan(0.93);
+    const blind = await probeScores({ n, d, data: noise }, valence, folds, matmul);
+    expect(Math.abs(auc(blind, labels(valence)) - 0.5)).toBeLessThan(0.1);
+    const byLogistic = await recalibratedScores(telling, valence, folds);
+    expect(auc(byLogistic, labels(valence))).toBeGreaterThan(0.8);
+  });
+
+  test('reads words of other texts alone', async () => {
+    const n = 200;
+    const random = new Random(1, 'words');
+    const valence = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 ? 1 : -1));
+    const texts = Array.from(valence, (v, i) => `unique${i} ${v > 0 ? 'helping' : 'hurting'} a ${'abcdefgh'[random.below(8)]}`);
+    const folds = crossFolds({ unit: Int32Array.from({ length: n }, (_, i) => i), units: n }, 0);
+    expect(auc(await bagOfWordsScores({ texts, valence }, folds, matmul), labels(valence))).toBe(1);
+    const alone = texts.map((_, i) => `only${i}`);
+    expect((await bagOfWordsScores({ texts: alone, valence }, folds, matmul)).every(Number.isNaN)).toBe(true);
+  });
+
+  test('has no score where all training texts are judged alike', async () => {
+    const valence = new Float32Array(20).fill(1);
+    const folds = crossFolds({ unit: Int32Array.from({ length: 20 }, (_, i) => i), units: 20 }, 0);
+    expect((await recalibratedScores(new Float32Array(40), valence, folds)).every(Number.isNaN)).toBe(true);
+  });
+});
