@@ -58,6 +58,8 @@ figcaption b { color: var(--ink); }
 .verdict .told { font-size: .94rem; line-height: 1.45; }
 .verdict .how { font-size: .86rem; line-height: 1.35; }
 .outcome { font-weight: 650; font-size: .92rem; white-space: nowrap; }
+.verdict.set { grid-template-columns: 15em minmax(0, 1fr); }
+.verdict.set .plot { max-width: 640px; }
 .apart .outcome { color: var(--good); }
 .chance .outcome, .empty .outcome { color: var(--soft); }
 .big { font-size: 1.75rem; line-height: 1.1; font-variant-numeric: tabular-nums; font-weight: 600; }
@@ -99,7 +101,7 @@ dl.glossary dd { margin: 0; max-width: 46em; }
 summary { cursor: pointer; }
 @media (max-width: 760px) {
   main { padding: 20px 16px 60px; }
-  .verdict { grid-template-columns: 1fr; gap: 6px; }
+  .verdict, .verdict.set { grid-template-columns: 1fr; gap: 6px; }
   th.measure, th.pole { min-width: 0; }
   td.action { min-width: 9em; }
   .bar { display: none; }

@@ -11,3 +11,15 @@ export const bandSwatch = (color: string): Markup => swatch(`<rect width="30" he
 export const DIAMOND = swatch('<path d="M15 1l5 5-5 5-5-5z" style="fill:var(--page);stroke:currentColor;stroke-width:1.5"/>');
 export const CIRCLE = swatch('<circle cx="15" cy="6" r="5" style="fill:var(--value)"/>');
 export const TRIANGLE = swatch('<path d="M15 1l5.5 9.5h-11z" style="fill:var(--page);stroke:var(--second);stroke-width:2"/>');
+
+const SHAPES: Readonly<Record<string, string>> = {
+  circle: '<circle cx="15" cy="6" r="4"',
+  diamond: '<path d="M15 1l5 5-5 5-5-5z"',
+  triangle: '<path d="M15 1l5.5 9.5h-11z"',
+  times: '<path d="M11 2l8 8M19 2l-8 8"',
+  square: '<rect x="11" y="2" width="8" height="8"',
+};
+
+/** The symbol of a point; circles are filled. */
+export const symbolSwatch = (symbol: keyof typeof SHAPES, colour: string): Markup =>
+  swatch(`${SHAPES[symbol]} style="stroke:${colour};stroke-width:1.5;fill:${symbol === 'circle' ? colour : 'none'}"/>`);
