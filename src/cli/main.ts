@@ -8,6 +8,7 @@ import { captureCommand } from './capture.js';
 import { corpusCommand } from './corpus.js';
 import { demoCommand } from './demo.js';
 import { diagnoseCommand } from './diagnose.js';
+import { exportCommand } from './export.js';
 import { featuresCommand } from './features.js';
 import { modelsCommand } from './models.js';
 import { pullCommand } from './pull.js';
@@ -37,6 +38,7 @@ for (const command of [
   alignCommand(),
   serveCommand(),
   verifyCommand(),
+  exportCommand(),
 ])
   program.addCommand(command);
 

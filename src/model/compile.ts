@@ -81,8 +81,7 @@ export async function compileDecoder(
     throw new MoralscopeError('misuse', 'Neither a site nor logits were asked for.', 'Name a site.');
   const interventions = options.interventions ?? [];
   checkShapes(interventions, spec.layers);
-  checkHeads(checkpoint, spec);
-  const { directory, tensors } = await storeWeights(checkpoint, mapping, precision, options);
+  const { directory, tensors, ropes } = await storeDecoder(checkpoint, mapping, precision, options);
   const cache = options.cache ?? false;
   const given = options.given === undefined ? undefined : parseSite(options.given, spec.layers);
   const model = encodeModel(
@@ -110,7 +109,7 @@ export async function compileDecoder(
     hidden,
     vocabulary,
     context,
-    ropes: await readRopes(checkpoint, mapping),
+    ropes,
     sights: distinctSights(spec.blocks.slice(0, layers)),
     cache: cache ? { layers, heads: attention.kvHeads, width: headWidth(attention), queries: attention.heads } : null,
   };
@@ -122,6 +121,32 @@ export async function compiledPrecision(directory: string): Promise<Precision | 
     .then((text) => JSON.parse(text) as GraphManifest)
     .catch(() => undefined);
   return manifest?.formatVersion === LAYOUT ? manifest.precision : undefined;
+}
+
+/** A decoder's weights as graphs use them. */
+export interface StoredDecoder {
+  directory: string;
+  /** Name of the file in it that holds them. */
+  file: string;
+  /** Where in the file each lies. */
+  tensors: Record<string, StoredTensor>;
+  /** Its rotary positions by name. */
+  ropes: Record<string, RotaryFrequencies>;
+}
+
+/**
+ * Writes the weights of a decoder, or finds them in the cache.
+ * @throws MoralscopeError as `compileDecoder`
+ */
+export async function storeDecoder(
+  checkpoint: Checkpoint,
+  mapping: DecoderMapping,
+  precision: Precision,
+  options: WorkOptions,
+): Promise<StoredDecoder> {
+  checkHeads(checkpoint, mapping.spec);
+  const stored = await storeWeights(checkpoint, mapping, precision, options);
+  return { ...stored, file: WEIGHTS, ropes: await readRopes(checkpoint, mapping) };
 }
 
 async function readRopes(checkpoint: Checkpoint, mapping: DecoderMapping): Promise<Record<string, RotaryFrequencies>> {

@@ -24,7 +24,7 @@ export function sightName({ window, chunk }: Sight): string {
 }
 
 /** Far below any score, and far from the end of the range. */
-const UNSEEN = -1e30;
+export const UNSEEN = -1e30;
 
 /**
  * What is to be added to the scores of new tokens, so that they see what they should: 0 or far less than any score,

@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { openRemedy, type Remedy, requireItsModel } from '../../alignment/remedy.js';
+import { ArtifactDirectory } from '../../artifact/directory.js';
+import { sha256File } from '../../artifact/files.js';
+import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { resolveModel } from '../../checkpoint/sources.js';
+import { MoralscopeError } from '../../errors.js';
+import { mapDecoder } from '../../model/family.js';
+import { type Intervention, requireStrength } from '../../model/intervention.js';
+import type { DecoderMapping } from '../../model/mapping.js';
+import { parseOptions } from '../../options.js';
+import type { WorkOptions } from '../../progress.js';
+import { writeControlVector } from './control-vector.js';
+import { writeOnnxDirectory } from './onnx-directory.js';
+import { ExportOptions } from './options.js';
+import { writeSteeredFile } from './steered-file.js';
+import { writeTorchHook } from './torch-hook.js';
+
+export const EXPORT_FORMAT = 'moralscope.export';
+const VERSION = 1;
+
+/** What was made. */
+export interface Exported {
+  directory: string;
+  /** Names of the files in it. */
+  files: string[];
+  model: string;
+  /** What was changed in it, in one line. */
+  summary: string;
+}
+
+/** What is to be written. */
+export interface ExportRequest {
+  readonly model: string;
+  readonly checkpoint: Checkpoint;
+  readonly mapping: DecoderMapping;
+  /** None: the model as it is. */
+  readonly interventions: readonly Intervention[];
+  /** Null: an input of the graph. */
+  readonly strength: number | null;
+  readonly options: ExportOptions;
+  readonly work: WorkOptions;
+}
+
+/** Writes into a directory; gives the names of the files. */
+export type Exporter = (directory: string, request: ExportRequest) => Promise<string[]>;
+
+const EXPORTERS: Readonly<Record<ExportOptions['format'], Exporter>> = {
+  onnx: (directory, { checkpoint, interventions, strength, options, work }) =>
+    writeOnnxDirectory(directory, checkpoint, { interventions, strength, precision: options.precision, ...work }),
+  gguf: writeControlVector,
+  'lm-eval': writeSteeredFile,
+  torch: writeTorchHook,
+};
+
+/**
+ * Writes a remedy in the form that other programs read: a whole model with the remedy inside (`onnx`), or what is changed alone.
+ * @throws MoralscopeError what opening model and remedy throws; `misuse` for a remedy of another model, for what the format cannot say, and a
+ * strength out of range; `disk`; `cancelled`
+ */
+export async function exportModel(given: Partial<ExportOptions> & WorkOptions): Promise<Exported> {
+  const { onProgress, signal, ...rest } = given;
+  const options = parseOptions(ExportOptions, rest);
+  const work = { onProgress, signal };
+  checkOptions(options);
+  const remedy = options.remedy === undefined ? undefined : await openRemedy(options.remedy);
+  const interventions = remedy ? changesOf(remedy, options) : [];
+  const { name, path } = await resolveModel(options.model, work);
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const mapping = mapDecoder(checkpoint);
+    const sha256 = await checkpoint.sha256();
+    if (remedy) requireItsModel(remedy, { name, sha256, spec: mapping.spec, tokenizer: await checkpoint.tokenizer() });
+    const { format, arm, precision } = options;
+    const mode = interventions[0]?.change.mode ?? null;
+    const strength = options.strengthInput ? null : options.strength;
+    const directory = await ArtifactDirectory.open(options.out, {
+      format: EXPORT_FORMAT,
+      formatVersion: VERSION,
+      seed: 0,
+      options: { format, ...(remedy && { arm, mode, strength }), ...(format === 'onnx' && { precision }) },
+      inputs: [
+        { name: 'model', sha256 },
+        ...(remedy ? [{ name: 'remedy', sha256: await sha256File(join(remedy.path, 'manifest.json')) }] : []),
+      ],
+    });
+    try {
+      const summary = remedy
+        ? `${name} with ${arm === 'remedy' ? '' : `${arm} of `}${remedy.path}: ${mode} at ${interventions.map(({ site }) => site).join(', ')}, strength ${strength ?? 'an input'}`
+        : `${name} as it is`;
+      const finished = directory.finished?.details.files as string[] | undefined;
+      if (finished) return { directory: directory.path, files: finished, model: name, summary };
+      const request = { model: name, checkpoint, mapping, interventions, strength, options, work };
+      const files = await EXPORTERS[format](directory.path, request);
+      await directory.finish({ files, summary });
+      return { directory: directory.path, files, model: name, summary };
+    } finally {
+      await directory.close();
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function checkOptions({ format, remedy, positions, strengthInput, precision }: ExportOptions): void {
+  const refuse = (what: string, fix: string) => new MoralscopeError('misuse', what, fix);
+  if (positions !== 'all')
+    throw refuse(
+      `The positions ${positions} cannot be exported: other programs do not say which tokens are of the prompt.`,
+      'Leave --positions out, or run the remedy here: moralscope serve.',
+    );
+  if (format !== 'onnx' && remedy === undefined) throw refuse(`${format} is what a remedy changes.`, 'Give --remedy.');
+  if (strengthInput && (format !== 'onnx' || remedy === undefined))
+    throw refuse('Only a graph with a remedy inside has its strength as an input.', 'Leave --strength-input out.');
+  if (format !== 'onnx' && precision !== 'fp32')
+    throw refuse(`${format} holds none of the model's weights.`, 'Leave --precision out.');
+}
+
+function changesOf(remedy: Remedy, { arm, mode, strength }: ExportOptions): Intervention[] {
+  const interventions = remedy.interventions({ arm, mode });
+  if (interventions.length === 0)
+    throw new MoralscopeError(
+      'misuse',
+      `${remedy.path} is a text, and changes nothing inside the model.`,
+      'Put it into the prompt; remedy.json says where.',
+    );
+  for (const { change } of interventions) requireStrength(strength, change.mode);
+  return interventions;
+}
