@@ -13,7 +13,13 @@ import {
 } from './intervention.js';
 import type { Separation, TokenRows } from './token-rows.js';
 
-/** What a run does to the states of a decoder that was compiled with interventions. */
+/**
+ * What a run does to the states of a decoder that was compiled with interventions.
+ *
+ * @example
+ * const session = await model.session({ sites: [], logits: 'last', interventions: interventions.map(shapeOf) });
+ * const { logits } = await session.run(batch, { steering: { interventions, strength: 0.5 } });
+ */
 export interface Steering {
   /** Of the shapes compiled, in their order. */
   readonly interventions: readonly Intervention[];
