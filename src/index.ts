@@ -22,10 +22,11 @@ export { type Inventory, type ListedModel, listModels } from './inventory.js';
 export { DecoderCache } from './model/decoder-cache.js';
 export { DecoderSession } from './model/decoder-session.js';
 export { DecodingSession } from './model/decoding-session.js';
+export type { Arms } from './model/generation/arms.js';
 export { type Generation, type GenerationPiece, GenerationStream } from './model/generation/generation-stream.js';
 export type { LogProbs } from './model/generation/log-probs.js';
 export type { FinishReason, Prompt } from './model/generation/messages.js';
-export { GenerationOptions } from './model/generation/options.js';
+export { GenerationOptions, GeneratorOptions } from './model/generation/options.js';
 export { type GenerateOptions, TextGenerator } from './model/generation/text-generator.js';
 export {
   type Change,
@@ -38,7 +39,7 @@ export {
   sameShapes,
   shapeOf,
 } from './model/intervention.js';
-export { type GeneratorOptions, LanguageModel } from './model/language-model.js';
+export { LanguageModel, type OpenGeneratorOptions } from './model/language-model.js';
 export type { Steering } from './model/steering.js';
 export { buildCorpus } from './moral/build.js';
 export type { Corpus } from './moral/corpus.js';

@@ -3,7 +3,7 @@ import { ChatTemplate } from '../checkpoint/chat/chat-template.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { resolveModel } from '../checkpoint/sources.js';
 import type { Tokenizer } from '../checkpoint/tokenizer.js';
-import { MoralscopeError } from '../errors.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { type CompileOptions, compileDecoder } from './compile.js';
 import type { CompiledDecoder } from './compiled-decoder.js';
@@ -12,11 +12,12 @@ import { DecodingSession } from './decoding-session.js';
 import { exactStates } from './exact-states.js';
 import { mapDecoder } from './family.js';
 import { parameterCount } from './footprint.js';
+import { type Arms, shapesOfArms } from './generation/arms.js';
 import type { Generation } from './generation/generation-stream.js';
 import type { Prompt } from './generation/messages.js';
+import { GeneratorOptions } from './generation/options.js';
 import { type GenerateOptions, TextGenerator } from './generation/text-generator.js';
 import { requireMemory } from './memory.js';
-import type { Precision } from './precision.js';
 import type { DecoderSpec } from './spec.js';
 import type { TokenBatch } from './token-rows.js';
 
@@ -25,13 +26,9 @@ export interface OpenModelOptions extends WorkOptions {
   threads?: number | undefined;
 }
 
-export interface GeneratorOptions extends WorkOptions {
-  /** Texts that are gone on with at once, at most; fewer where their keys and values would not fit. Default: 16. */
-  sequences?: number | undefined;
-  /** Bytes that keys and values may take. Default: a quarter of the memory that is free once the model is there. */
-  cacheBytes?: number | undefined;
-  /** Of the weights. Default: fp32. */
-  precision?: Precision | undefined;
+export interface OpenGeneratorOptions extends Partial<GeneratorOptions>, WorkOptions {
+  /** Changes to the model that a text can ask for by name, all of the same shapes. */
+  arms?: Arms | undefined;
 }
 
 /**
@@ -120,24 +117,29 @@ export class LanguageModel {
    * A thread that goes on with texts, as many at once as memory allows; close it.
    * @throws MoralscopeError what `compile` throws, `misuse`
    */
-  async generator({ sequences = 16, cacheBytes, ...options }: GeneratorOptions = {}): Promise<TextGenerator> {
-    for (const [name, value] of Object.entries({ sequences, cacheBytes }))
-      if (value !== undefined && !(value >= 1))
-        throw new MoralscopeError('misuse', `${name} is ${value}.`, 'Give a number of at least 1.');
-    const compiled = await this.compile({ ...options, sites: [], logits: 'last', cache: true });
+  async generator({ arms = {}, onProgress, signal, ...given }: OpenGeneratorOptions = {}): Promise<TextGenerator> {
+    const options = parseOptions(GeneratorOptions, given);
+    const compiled = await this.compile({
+      sites: [],
+      logits: 'last',
+      cache: true,
+      precision: options.precision,
+      interventions: shapesOfArms(arms),
+      onProgress,
+      signal,
+    });
     const { path: checkpoint } = this.checkpoint;
-    return TextGenerator.start({ compiled, model: this.name, checkpoint, threads: this.threads, sequences, cacheBytes });
+    return TextGenerator.start({ compiled, model: this.name, checkpoint, threads: this.threads, options, arms });
   }
 
   /**
    * Goes on with these texts, with a `generator` of their own.
    * @throws MoralscopeError as `generator` and `TextGenerator.generate`
    */
-  async generate(prompts: readonly Prompt[], options: GenerateOptions & GeneratorOptions = {}): Promise<Generation[]> {
-    const { sequences, cacheBytes, precision, onProgress, ...how } = options;
-    const generator = await this.generator({ sequences, cacheBytes, precision, onProgress, signal: how.signal });
+  async generate(prompts: readonly Prompt[], options: GenerateOptions & OpenGeneratorOptions = {}): Promise<Generation[]> {
+    const generator = await this.generator(options);
     try {
-      return await generator.generate(prompts, how);
+      return await generator.generate(prompts, options);
     } finally {
       await generator.close();
     }

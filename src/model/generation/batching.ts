@@ -1,4 +1,5 @@
 import type { DecodingSession } from '../decoding-session.js';
+import type { Arms } from './arms.js';
 import { Lane } from './lane.js';
 import type { GenerationUpdate } from './messages.js';
 import type { Sequence } from './sequence.js';
@@ -21,20 +22,20 @@ export interface BatchingReports {
 
 /**
  * Goes on with many texts at once: they join between two steps, in the order in which they came, when there is room, and leave when
- * they end.
+ * they end. Texts of different arms have lanes of their own, which take turns.
  */
 export class ContinuousBatching {
   private waiting: Sequence[] = [];
-  private readonly lane: Lane;
+  /** By arm; undefined: none. */
+  private readonly lanes = new Map<string | undefined, Lane>();
   private work: Promise<void> | undefined;
 
   constructor(
-    session: DecodingSession,
+    private readonly session: DecodingSession,
+    private readonly arms: Arms,
     private readonly limits: BatchingLimits,
     private readonly reports: BatchingReports,
-  ) {
-    this.lane = new Lane(session);
-  }
+  ) {}
 
   add(sequences: readonly Sequence[]): void {
     this.waiting.push(...sequences);
@@ -44,62 +45,77 @@ export class ContinuousBatching {
   }
 
   cancel(id: number): void {
-    this.all()
-      .find((sequence) => sequence.id === id)
-      ?.finish('cancelled');
+    const sequence = [...this.waiting, ...this.begun()].find((one) => one.id === id);
+    sequence?.finish('cancelled');
   }
 
   /** Ends all texts, and waits until nothing runs. */
   async stop(): Promise<void> {
-    for (const sequence of this.all()) sequence.finish('cancelled');
+    for (const sequence of [...this.waiting, ...this.begun()]) sequence.finish('cancelled');
     await this.work;
   }
 
-  private all(): Sequence[] {
-    return [...this.waiting, ...this.lane.sequences];
+  private begun(): Sequence[] {
+    return [...this.lanes.values()].flatMap(({ sequences }) => sequences);
   }
 
   private async run(): Promise<void> {
-    while (this.all().length > 0) {
+    while (this.waiting.length > 0 || this.lanes.size > 0) {
       this.admit();
-      const begun = this.lane.sequences;
-      try {
-        await this.lane.advance(this.lane.isRunning ? PART_BESIDE : PART);
-      } catch (error) {
-        for (const sequence of begun) sequence.failure ??= error;
-        this.lane.clear();
+      const part = [...this.lanes.values()].some(({ isRunning }) => isRunning) ? PART_BESIDE : PART;
+      for (const [arm, lane] of this.lanes) {
+        await this.advance(lane, part);
+        if (lane.sequences.length === 0) this.lanes.delete(arm);
       }
-      this.report(begun);
     }
   }
 
+  private async advance(lane: Lane, part: number): Promise<void> {
+    const begun = lane.sequences;
+    try {
+      await lane.advance(part);
+    } catch (error) {
+      for (const sequence of begun) sequence.failure ??= error;
+      lane.clear();
+    }
+    this.report(begun);
+  }
+
   private admit(): void {
-    const cancelled = this.waiting.filter(({ ended }) => ended);
+    this.report(this.waiting);
     this.waiting = this.waiting.filter(({ ended }) => !ended);
-    this.report(cancelled);
-    if (this.lane.isReading) return;
-    const there = this.lane.sequences;
-    const joining: Sequence[] = [];
-    while (this.waiting.length > 0 && this.hasRoom([...there, ...joining, this.waiting[0]])) joining.push(this.waiting.shift()!);
-    if (joining.length > 0) this.lane.begin(joining);
+    const there = this.begun();
+    const joining = new Map<string | undefined, Sequence[]>();
+    for (const sequence of this.waiting) {
+      const { arm } = sequence.options;
+      if (this.lanes.get(arm)?.isReading) continue;
+      if (!this.hasRoom([...there, sequence])) break;
+      there.push(sequence);
+      joining.set(arm, [...(joining.get(arm) ?? []), sequence]);
+    }
+    this.waiting = this.waiting.filter((sequence) => !there.includes(sequence));
+    for (const [arm, sequences] of joining) {
+      const lane = this.lanes.get(arm) ?? new Lane(this.session, arm === undefined ? undefined : this.arms[arm]);
+      this.lanes.set(arm, lane);
+      lane.begin(sequences);
+    }
   }
 
   /** One text always has. */
   private hasRoom(sequences: readonly Sequence[]): boolean {
-    const { sequences: most, tokens } = this.limits;
-    const longest = Math.max(...sequences.map(({ reserved }) => reserved));
-    return sequences.length === 1 || (sequences.length <= most && sequences.length * longest <= tokens);
+    let tokens = 0;
+    for (const arm of new Set(sequences.map(({ options }) => options.arm))) {
+      const together = sequences.filter(({ options }) => options.arm === arm);
+      tokens += together.length * Math.max(...together.map(({ reserved }) => reserved));
+    }
+    return sequences.length === 1 || (sequences.length <= this.limits.sequences && tokens <= this.limits.tokens);
   }
 
   private report(sequences: readonly Sequence[]): void {
     const updates: GenerationUpdate[] = [];
     for (const sequence of sequences) {
-      if (sequence.failure !== undefined) {
-        this.reports.onFailure(sequence.id, sequence.failure);
-        continue;
-      }
-      const news = sequence.news();
-      if (news) updates.push(news);
+      if (sequence.failure !== undefined) this.reports.onFailure(sequence.id, sequence.failure);
+      else updates.push(...sequence.news());
     }
     if (updates.length > 0) this.reports.onUpdates(updates);
   }

@@ -1,8 +1,7 @@
 /** @file The thread that generates: it owns the session and the caches. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { boundaryTokens } from '../../checkpoint/boundary-tokens.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { endTokens } from '../../checkpoint/end-tokens.js';
-import type { Tokenizer } from '../../checkpoint/tokenizer.js';
 import { MoralscopeError } from '../../errors.js';
 import { DecodingSession } from '../decoding-session.js';
 import { ContinuousBatching } from './batching.js';
@@ -22,7 +21,7 @@ const SHARE = 1 / 4;
 const SLACK = 1.5;
 
 const port = parentPort!;
-const { compiled, model, checkpoint: path, threads, sequences, cacheBytes } = workerData as GenerationThreadData;
+const { compiled, model, checkpoint: path, threads, options, arms } = workerData as GenerationThreadData;
 const send = (reply: GenerationReply) => port.postMessage(reply);
 
 async function open() {
@@ -33,7 +32,7 @@ async function open() {
     tools = {
       tokenizer,
       nextToken: new NextToken(compiled.vocabulary),
-      endTokens: await endTokens(checkpoint, tokenizer),
+      boundaries: await boundaryTokens(checkpoint, tokenizer),
       context: compiled.context,
     };
   } finally {
@@ -41,11 +40,12 @@ async function open() {
   }
   const session = await DecodingSession.open(compiled, { threads });
   const { layers, heads, width } = compiled.cache!;
-  const bytes = cacheBytes ?? process.availableMemory() * SHARE;
+  const bytes = options.cacheMiB === undefined ? process.availableMemory() * SHARE : options.cacheMiB * 2 ** 20;
   const tokens = Math.floor(bytes / (8 * layers * heads * width * SLACK));
   const batching = new ContinuousBatching(
     session,
-    { sequences, tokens },
+    arms,
+    { sequences: options.sequences, tokens },
     {
       onUpdates: (updates) => send({ kind: 'updates', updates }),
       onFailure: (id, error) => send({ kind: 'failed', id, error: toSent(error) }),
@@ -56,16 +56,16 @@ async function open() {
 
 function toSequence(request: GenerationRequest, tools: SequenceTools): Sequence[] {
   try {
-    return [new Sequence(request, promptIds(request.prompt, tools.tokenizer), tools)];
+    return [new Sequence(request, promptIds(request.prompt, tools), tools)];
   } catch (error) {
     send({ kind: 'failed', id: request.id, error: toSent(error) });
     return [];
   }
 }
 
-function promptIds(prompt: Prompt, tokenizer: Tokenizer): Int32Array {
+function promptIds(prompt: Prompt, { tokenizer, boundaries: { begin } }: SequenceTools): Int32Array {
   const given = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
-  const ids = given.length === 0 && tokenizer.bosId !== undefined ? Int32Array.of(tokenizer.bosId) : given;
+  const ids = given.length === 0 && begin !== undefined ? Int32Array.of(begin) : given;
   const { vocabulary, context } = compiled;
   if (ids.length === 0)
     throw new MoralscopeError(
@@ -100,7 +100,7 @@ try {
       port.close();
     }
   });
-  send({ kind: 'ready', endTokens: [...tools.endTokens] });
+  send({ kind: 'ready', endTokens: tools.boundaries.ends });
 } catch (error) {
   send({ kind: 'lost', error: toSent(error) });
   port.close();

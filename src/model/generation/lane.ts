@@ -1,15 +1,22 @@
 import type { DecoderCache } from '../decoder-cache.js';
 import type { DecodingSession } from '../decoding-session.js';
-import { Prefill } from './prefill.js';
+import type { Intervention } from '../intervention.js';
+import { Prefill, steeringOf } from './prefill.js';
 import type { Sequence } from './sequence.js';
 
-/** Sequences that go on together, a token each in every step, and those whose prompts are read meanwhile. */
+/**
+ * Sequences under the same interventions. Those whose prompts are read go on together, a token each in every step, while others'
+ * prompts are read.
+ */
 export class Lane {
   private running: Sequence[] = [];
   private prefill: Prefill | undefined;
   private cache: DecoderCache;
 
-  constructor(private readonly session: DecodingSession) {
+  constructor(
+    private readonly session: DecodingSession,
+    private readonly interventions: readonly Intervention[] | undefined,
+  ) {
     this.cache = session.cache();
   }
 
@@ -27,7 +34,7 @@ export class Lane {
   }
 
   begin(sequences: readonly Sequence[]): void {
-    this.prefill = new Prefill(this.session, sequences);
+    this.prefill = new Prefill(this.session, sequences, this.interventions);
   }
 
   /** Reads a part of the prompts, of at most so many tokens, then one token of each that goes on. */
@@ -41,10 +48,10 @@ export class Lane {
     }
     if (this.running.length === 0) return;
     const ids = Int32Array.from(this.running, ({ unread }) => unread);
-    const { logits } = await this.session.step(this.cache, ids);
+    const { logits } = await this.session.step(this.cache, ids, steeringOf(this.running, this.interventions));
     const { vocabulary } = this.session.compiled;
     for (const [row, sequence] of this.running.entries())
-      if (!sequence.ended) sequence.take(logits!.subarray(row * vocabulary, (row + 1) * vocabulary));
+      sequence.take(logits!.subarray(row * vocabulary, (row + 1) * vocabulary));
     this.sweep();
   }
 

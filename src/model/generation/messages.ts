@@ -2,8 +2,9 @@
 import type { ErrorCode } from '../../errors.js';
 import { MoralscopeError } from '../../errors.js';
 import type { CompiledDecoder } from '../compiled-decoder.js';
+import type { Arms } from './arms.js';
 import type { LogProbs } from './log-probs.js';
-import type { GenerationOptions } from './options.js';
+import type { GenerationOptions, GeneratorOptions } from './options.js';
 
 /** Text, or token ids as they are. */
 export type Prompt = string | Int32Array;
@@ -18,10 +19,8 @@ export interface GenerationThreadData {
   /** Of the checkpoint, for its tokenizer. */
   checkpoint: string;
   threads: number | undefined;
-  /** Texts that are gone on with at once, at most. */
-  sequences: number;
-  /** Bytes that keys and values may take; default: a quarter of the memory that is free once the model is there. */
-  cacheBytes: number | undefined;
+  options: GeneratorOptions;
+  arms: Arms;
 }
 
 export interface GenerationRequest {

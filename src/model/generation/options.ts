@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PRECISIONS } from '../precision.js';
 
 /** How a text is gone on with, and the flags of what generates. */
 export const GenerationOptions = z.object({
@@ -28,5 +29,23 @@ export const GenerationOptions = z.object({
     .optional()
     .describe('log-probabilities of the tokens, and of so many likeliest ones in their places'),
   promptLogProbs: z.int().min(0).max(100).optional().describe("the same of the prompt's tokens"),
+  arm: z.string().optional().describe('which of the changes to the model that it was opened with is made; default: none'),
+  strength: z.number().optional().describe('how strongly; default: 1 with an arm'),
 });
 export type GenerationOptions = z.infer<typeof GenerationOptions>;
+
+/** What a model is opened with to generate. */
+export const GeneratorOptions = z.object({
+  sequences: z
+    .int()
+    .positive()
+    .default(16)
+    .describe('texts that are gone on with at once, at most; fewer where their keys and values would not fit'),
+  cacheMiB: z
+    .number()
+    .positive()
+    .optional()
+    .describe('memory for keys and values; default: a quarter of what is free once the model is there'),
+  precision: z.enum(PRECISIONS).default('fp32').describe('of the weights'),
+});
+export type GeneratorOptions = z.infer<typeof GeneratorOptions>;

@@ -1,19 +1,19 @@
 import { type CachedText, DecoderCache } from '../decoder-cache.js';
 import type { DecodingSession } from '../decoding-session.js';
+import type { Intervention } from '../intervention.js';
+import type { Steering } from '../steering.js';
 import type { Sequence } from './sequence.js';
 
 /** Scores of attention, and logits, of one run: 128 MiB of the former, which are there a few times over, and 64 of the latter. */
 const SCORES = 1 << 25;
 const LOGITS = 1 << 24;
-/** Tokens of a beginning in common that are worth runs of their own. */
-const SHARED = 64;
 
 /** A sequence that has taken its first token, and where its prompt's keys and values are. */
 export interface ReadPrompt extends CachedText {
   readonly sequence: Sequence;
 }
 
-/** Reads the prompts of some sequences together, part by part; what all of them begin with as if it were one text. */
+/** Reads the prompts of some sequences together, part by part; then what all of them begin with as if it were one text. */
 export class Prefill {
   private cache: DecoderCache;
   /** Tokens of each that have been read. */
@@ -25,11 +25,13 @@ export class Prefill {
   constructor(
     private readonly session: DecodingSession,
     sequences: readonly Sequence[],
+    private readonly interventions: readonly Intervention[] | undefined,
   ) {
     this.waiting = sequences;
     this.cache = session.cache();
-    const shared = sequences.length > 1 ? sharedBeginning(sequences.map(({ prompt }) => prompt)) : 0;
-    this.shared = shared >= SHARED ? shared : 0;
+    const [{ strength }] = sequences;
+    const alike = sequences.length > 1 && (!interventions || sequences.every((other) => other.strength === strength));
+    this.shared = alike ? sharedBeginning(sequences.map(({ prompt }) => prompt)) : 0;
   }
 
   /** Those that wait for the rest of their prompt. */
@@ -43,11 +45,14 @@ export class Prefill {
    */
   async next(tokens: number): Promise<ReadPrompt[]> {
     const { read, shared, waiting, cache } = this;
-    const together = read < shared;
-    const readers = together ? [waiting] : waiting.map((sequence) => [sequence]);
-    const left = readers.map(([{ prompt }]) => (together ? shared : prompt.length) - read);
-    const all = readers.map((some) => some.some(({ readsAll }) => readsAll));
-    const length = this.partLength(left, all, tokens);
+    const apart = this.part(
+      waiting.map((sequence) => [sequence]),
+      Number.POSITIVE_INFINITY,
+      tokens,
+    );
+    // Where the prompts fit one run, it computes what they begin with but once anyway.
+    const together = read < shared && (read > 0 || apart.length < Math.max(...apart.left));
+    const { readers, left, all, length } = together ? this.part([waiting], shared, tokens) : apart;
     const lengths = Int32Array.from(left, (n) => Math.min(n, length));
     const ids = new Int32Array(readers.length * length);
     const asked: number[] = [];
@@ -56,8 +61,13 @@ export class Prefill {
       for (let i = 0; i < lengths[text]; i++) if (all[text] || read + i === prompt.length - 1) asked.push(text * length + i);
     }
     const batch = { ids, lengths, batch: readers.length, length };
-    const { logits, logitsRow } = await this.session.prefill(cache, batch, undefined, {
-      read: Int32Array.from(asked.length ? asked : [0]),
+    const steering = steeringOf(
+      readers.map(([first]) => first),
+      this.interventions,
+    );
+    const { logits, logitsRow } = await this.session.prefill(cache, batch, steering, {
+      read: Int32Array.from(asked.length > 0 ? asked : [0]),
+      ends: readers.map(([{ prompt }], text) => read + lengths[text] === prompt.length),
     });
     const { vocabulary } = this.session.compiled;
     for (const [i, at] of asked.entries()) {
@@ -86,9 +96,11 @@ export class Prefill {
     this.waiting = kept.map((i) => this.waiting[i]);
   }
 
-  /** How far to read texts of which so many tokens are left. */
-  private partLength(left: readonly number[], all: readonly boolean[], tokens: number): number {
+  /** How far to read prompts up to a token, each of the sequences that begin with it, in a run of at most so many tokens. */
+  private part(readers: readonly (readonly Sequence[])[], end: number, tokens: number) {
     const { vocabulary, cache } = this.session.compiled;
+    const left = readers.map(([{ prompt }]) => Math.min(prompt.length, end) - this.read);
+    const all = readers.map((some) => some.some(({ readsAll }) => readsAll));
     const fits = (length: number) => {
       let [rows, logits] = [0, 0];
       for (const [text, n] of left.entries()) {
@@ -98,14 +110,19 @@ export class Prefill {
       const scores = cache!.queries * left.length * length * (this.read + length);
       return rows <= tokens && logits <= LOGITS && scores <= SCORES;
     };
-    let [most, over] = [1, Math.max(...left) + 1];
-    while (over - most > 1) {
-      const middle = (most + over) >> 1;
-      if (fits(middle)) most = middle;
+    let [length, over] = [1, Math.max(...left) + 1];
+    while (over - length > 1) {
+      const middle = (length + over) >> 1;
+      if (fits(middle)) length = middle;
       else over = middle;
     }
-    return most;
+    return { readers, left, all, length };
   }
+}
+
+/** What is done to the states of these texts, each with the strength of its own. */
+export function steeringOf(texts: readonly Sequence[], interventions: readonly Intervention[] | undefined): Steering | undefined {
+  return interventions && { interventions, strength: Float32Array.from(texts, ({ strength }) => strength) };
 }
 
 /** How many tokens all of these begin with, of each all but the last, after which the first new token comes. */

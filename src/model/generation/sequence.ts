@@ -1,3 +1,4 @@
+import type { BoundaryTokens } from '../../checkpoint/boundary-tokens.js';
 import { TextStream } from '../../checkpoint/text-stream.js';
 import type { Tokenizer } from '../../checkpoint/tokenizer.js';
 import { Random } from '../../random.js';
@@ -11,7 +12,7 @@ import { StopStrings } from './stop-strings.js';
 export interface SequenceTools {
   tokenizer: Tokenizer;
   nextToken: NextToken;
-  endTokens: readonly number[];
+  boundaries: BoundaryTokens;
   context: number;
 }
 
@@ -51,7 +52,7 @@ export class Sequence {
     this.before = new Set(options.repetitionPenalty === 1 ? [] : prompt);
     this.text = new TextStream(tools.tokenizer, { skipSpecialTokens, after: prompt.subarray(-CONTEXT) });
     this.stops = new StopStrings(stop);
-    this.endTokens = new Set([...stopTokenIds, ...(ignoreEos ? [] : tools.endTokens)]);
+    this.endTokens = new Set([...stopTokenIds, ...(ignoreEos ? [] : tools.boundaries.ends)]);
     if (logProbs !== undefined) this.logProbs = new LogProbsBuilder(logProbs);
     if (promptLogProbs !== undefined) {
       this.promptLogProbs = new LogProbsBuilder(promptLogProbs);
@@ -62,6 +63,11 @@ export class Sequence {
   /** The token that the model reads next. */
   get unread(): number {
     return this.last;
+  }
+
+  /** Of the interventions of its arm. */
+  get strength(): number {
+    return this.options.arm === undefined ? 0 : (this.options.strength ?? 1);
   }
 
   /** Whether logits are wanted after every token of the prompt. */
@@ -76,6 +82,7 @@ export class Sequence {
 
   /** Takes the logits after a token of the prompt, which must come in order. */
   takePrompt(position: number, logits: Float32Array): void {
+    if (this.ended) return;
     if (position + 1 < this.prompt.length) this.promptLogProbs?.add(logits, this.prompt[position + 1]);
     else if (this.options.maxTokens === 0) this.finish('length');
     else this.take(logits);
@@ -83,6 +90,7 @@ export class Sequence {
 
   /** Takes the logits after its last token, and chooses the next. */
   take(logits: Float32Array): void {
+    if (this.ended) return;
     const { options, tools } = this;
     let id: number;
     try {
@@ -120,9 +128,9 @@ export class Sequence {
   }
 
   /** What is new, if anything can be told of it by now. */
-  news(): GenerationUpdate | undefined {
+  news(): GenerationUpdate[] {
     const { finishReason, promptLogProbs, stoppedBy } = this;
-    if (this.told || (this.newText === '' && finishReason === undefined)) return undefined;
+    if (this.told || (this.newText === '' && finishReason === undefined)) return [];
     const update: GenerationUpdate = {
       id: this.id,
       text: this.newText,
@@ -131,17 +139,19 @@ export class Sequence {
     };
     this.newText = '';
     this.newIds = [];
-    if (finishReason === undefined) return update;
+    if (finishReason === undefined) return [update];
     this.told = true;
-    return {
-      ...update,
-      end: {
-        finishReason,
-        ...(stoppedBy !== undefined && { stoppedBy }),
-        promptIds: this.prompt,
-        ...(promptLogProbs && { promptLogProbs: promptLogProbs.take() }),
+    return [
+      {
+        ...update,
+        end: {
+          finishReason,
+          ...(stoppedBy !== undefined && { stoppedBy }),
+          promptIds: this.prompt,
+          ...(promptLogProbs && { promptLogProbs: promptLogProbs.take() }),
+        },
       },
-    };
+    ];
   }
 
   /** The model takes no token beyond its context, so that none follows its last. */

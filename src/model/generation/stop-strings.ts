@@ -1,6 +1,6 @@
 /**
- * Ends a text that comes in pieces before the first of some strings. What may be the beginning of one is held back until it is known
- * not to be.
+ * Ends a text that comes in pieces before that of some strings which is whole first. What may be the beginning of one is held back
+ * until it is known not to be.
  */
 export class StopStrings {
   /** The string that was found. */
@@ -26,14 +26,13 @@ export class StopStrings {
     return text;
   }
 
+  /** Where the string begins that is whole first. */
   private first(text: string): number | undefined {
-    let first: number | undefined;
+    let [first, end]: [number | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
     for (const string of this.strings) {
       const at = text.indexOf(string);
-      if (at >= 0 && (first === undefined || at < first)) {
-        first = at;
-        this.found = string;
-      }
+      if (at < 0 || at + string.length > end || (at + string.length === end && at > first!)) continue;
+      [first, end, this.found] = [at, at + string.length, string];
     }
     return first;
   }

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { MoralscopeError } from '../../errors.js';
 import { parseOptions } from '../../options.js';
+import { type Arms, requireArm } from './arms.js';
 import { type Generation, GenerationStream } from './generation-stream.js';
 import {
   fromSent,
@@ -36,7 +38,10 @@ export class TextGenerator {
   private requests = 0;
   private failure: unknown;
 
-  private constructor(private readonly worker: Worker) {
+  private constructor(
+    private readonly worker: Worker,
+    private readonly arms: Arms,
+  ) {
     worker.on('message', (reply: GenerationReply) => this.take(reply));
     worker.on('error', (error) => this.lose(error));
     worker.on('exit', (status) => this.lose(new Error(`the thread that generates ended with status ${status}`)));
@@ -47,7 +52,7 @@ export class TextGenerator {
     // Flags of the process, such as --input-type of a script given on the command line, do not suit the thread.
     const options = { workerData: data, execArgv: [] };
     const worker = new Worker(new URL('./generation-thread.js', import.meta.url), options);
-    const generator = new TextGenerator(worker);
+    const generator = new TextGenerator(worker, data.arms);
     await new Promise<void>((resolve, reject) => {
       worker.on('message', (reply: GenerationReply) => {
         if (reply.kind === 'ready') resolve();
@@ -83,6 +88,7 @@ export class TextGenerator {
   /** Ends the thread, and the texts that are not done. */
   async close(): Promise<void> {
     if (this.failure) return;
+    this.failure = new MoralscopeError('misuse', 'The generator is closed.', 'Open another.');
     const ended = once(this.worker, 'exit');
     this.worker.postMessage({ kind: 'close' } satisfies GenerationCommand);
     await ended;
@@ -94,6 +100,7 @@ export class TextGenerator {
    */
   begin(prompts: readonly Prompt[], { signal, ...given }: GenerateOptions): GenerationStream[] {
     const options = parseOptions(GenerationOptions, given);
+    requireArm(this.arms, options);
     if (this.failure) throw this.failure;
     const requests: GenerationRequest[] = prompts.map((prompt, stream) => ({ id: this.requests++, prompt, options, stream }));
     const streams = requests.map(({ id }) => new GenerationStream(() => this.cancel(id)));
