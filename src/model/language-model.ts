@@ -15,7 +15,7 @@ import { parameterCount } from './footprint.js';
 import { type Arms, shapesOfArms } from './generation/arms.js';
 import type { Generation } from './generation/generation-stream.js';
 import type { Prompt } from './generation/messages.js';
-import { GeneratorOptions } from './generation/options.js';
+import { GeneratorOptions, type Given } from './generation/options.js';
 import { type GenerateOptions, TextGenerator } from './generation/text-generator.js';
 import { requireMemory } from './memory.js';
 import type { DecoderSpec } from './spec.js';
@@ -26,7 +26,7 @@ export interface OpenModelOptions extends WorkOptions {
   threads?: number | undefined;
 }
 
-export interface OpenGeneratorOptions extends Partial<GeneratorOptions>, WorkOptions {
+export interface OpenGeneratorOptions extends Given<GeneratorOptions>, WorkOptions {
   /** Changes to the model that a text can ask for by name, all of the same shapes. */
   arms?: Arms | undefined;
 }

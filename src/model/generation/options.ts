@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { PRECISIONS } from '../precision.js';
 
+/** Options of which any may be left out, by being undefined too. */
+export type Given<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
+
 /** How a text is gone on with, and the flags of what generates. */
 export const GenerationOptions = z.object({
   maxTokens: z.int().nonnegative().default(256).describe('tokens to generate at most; 0: only read the prompt'),

@@ -12,10 +12,10 @@ import {
   type GenerationThreadData,
   type Prompt,
 } from './messages.js';
-import { GenerationOptions } from './options.js';
+import { GenerationOptions, type Given } from './options.js';
 
 /** What is left out takes its default. */
-export type GenerateOptions = Partial<GenerationOptions> & {
+export type GenerateOptions = Given<GenerationOptions> & {
   /** Ends the texts where they are: they come back with the finish reason `cancelled`. */
   signal?: AbortSignal | undefined;
 };
