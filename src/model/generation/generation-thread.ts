@@ -1,4 +1,5 @@
 /** @file The thread that generates: it owns the session and the caches. */
+import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { boundaryTokens } from '../../checkpoint/boundary-tokens.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -40,7 +41,7 @@ async function open() {
   }
   const session = await DecodingSession.open(compiled, { threads });
   const { layers, heads, width } = compiled.cache!;
-  const bytes = options.cacheMiB === undefined ? process.availableMemory() * SHARE : options.cacheMiB * 2 ** 20;
+  const bytes = options.cacheMiB === undefined ? SHARE * (process.availableMemory() || freemem()) : options.cacheMiB * 2 ** 20;
   const tokens = Math.floor(bytes / (8 * layers * heads * width * SLACK));
   const batching = new ContinuousBatching(
     session,

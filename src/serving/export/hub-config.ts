@@ -1,8 +1,8 @@
 /** @file config.json and generation_config.json, as transformers, optimum and transformers.js look for them. */
 import { join } from 'node:path';
 import { z } from 'zod';
+import { boundaryTokens } from '../../checkpoint/boundary-tokens.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import { endTokens } from '../../checkpoint/end-tokens.js';
 import type { Tokenizer } from '../../checkpoint/tokenizer.js';
 import { parseJson, readIfPresent } from '../../checkpoint/tokenizer-config.js';
 import type { DecoderMapping } from '../../model/mapping.js';
@@ -75,7 +75,7 @@ export async function generationConfig(checkpoint: Checkpoint, tokenizer: Tokeni
   const path = join(checkpoint.path, 'generation_config.json');
   const found = checkpoint.format === 'safetensors' ? await readIfPresent(path) : undefined;
   if (found !== undefined) return parseJson(z.looseObject({}), found, path);
-  const ends = await endTokens(checkpoint, tokenizer);
+  const { ends } = await boundaryTokens(checkpoint, tokenizer);
   return {
     ...(tokenizer.bosId !== undefined && { bos_token_id: tokenizer.bosId }),
     ...(ends.length > 0 && { eos_token_id: ends.length === 1 ? ends[0] : ends }),
