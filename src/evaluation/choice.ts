@@ -8,6 +8,9 @@ import type { Choice, Verification } from './schema.js';
 import { type Variant, variantsOf } from './steered-arms.js';
 import type { VerifiedTexts } from './verified-sets.js';
 
+/** Controls of a kind that are read at every strength; at the chosen one all are. */
+const CURVE_CONTROLS = 20;
+
 export interface FoundChoice {
   variant: Variant;
   chosen: Choice;
@@ -50,9 +53,11 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
     -1,
   );
   const { variant } = jobs[best];
-  const peers = controls.flatMap((arm) => strengths.map((strength): Job => ({ arm, variant, strength })));
-  const theirs = peers.length > 0 ? await readJobs(run, part, texts, peers, 'choose: controls') : [];
   const kinds = kindsOf(controls);
+  const peers = kinds
+    .flatMap((kind) => controls.filter((arm) => arm.kind === kind).slice(0, CURVE_CONTROLS))
+    .flatMap((arm) => strengths.map((strength): Job => ({ arm, variant, strength })));
+  const theirs = peers.length > 0 ? await readJobs(run, part, texts, peers, 'choose: controls') : [];
   const curve = strengths.map((strength) => ({
     strength,
     auc: candidates.find((one, i) => jobs[i].variant === variant && one.strength === strength)!.auc,

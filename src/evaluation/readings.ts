@@ -46,7 +46,8 @@ export async function readJobs(
   const { positions, onProgress, signal } = options;
   const filled = Array.from(texts, (text) => fillTemplate(template, set.texts[text]));
   const tokens = await tokenise(filled, model.tokenizer, Math.min(MAX_TOKENS, model.spec.context), signal);
-  const words = wordPairs(model.tokenizer, template);
+  const pairs = wordPairs(model.tokenizer, template);
+  const words = [...new Set(pairs.flat())];
   const found: Float64Array[] = new Array(jobs.length);
   // What is read untouched goes with the jobs of the first shape.
   const groups = byShape(
@@ -57,11 +58,11 @@ export async function readJobs(
   for (const { shapes, items } of groups) {
     const key = ['readout', set.sha256, task, shapes, items.map((i) => nameOfJob(jobs[i]))];
     const odds = await kept.get(key, () =>
-      steered.decoding(shapes, (session) =>
+      steered.inTwo(shapes, words, (parts) =>
         steeredReadout({
-          session,
+          parts,
           tokens,
-          words,
+          pairs: pairs.map((pair) => [words.indexOf(pair[0]), words.indexOf(pair[1])] as const),
           runs: items.map((i) => () => {
             const job = jobs[i];
             return job && { interventions: interventionsOfJob(run, job, positions), strength: job.strength };

@@ -2,20 +2,20 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
 import { logOdds } from '../diagnosis/readout.js';
 import { throwIfCancelled } from '../errors.js';
-import type { DecodingSession } from '../model/decoding-session.js';
 import type { Steering } from '../model/steering.js';
-import type { TokenBatch } from '../model/token-rows.js';
+import { distinctBeginnings, type TokenBatch, takeRows } from '../model/token-rows.js';
 import type { WorkOptions } from '../progress.js';
+import type { TwoParts } from './steered-model.js';
 
 /** Rows of a batch. */
 const BATCH_ROWS = 1024;
 
 export interface SteeredReadoutOptions extends WorkOptions {
-  /** Of a decoder with the interventions' shapes and the logits of last tokens. */
-  session: DecodingSession;
+  /** With the interventions' shapes and the logits of the antonyms alone. */
+  parts: TwoParts;
   tokens: TokenisedTexts;
-  /** Token ids of the antonyms, virtue first. */
-  words: readonly (readonly [number, number])[];
+  /** The antonyms, as indices among the logits, virtue first. */
+  pairs: readonly (readonly [number, number])[];
   /** What is done to the model, run by run; made anew for every batch, since an arm may be large. */
   runs: readonly (() => Steering | undefined)[];
   /** Tokens that are changed: the runs' interventions are for the same. */
@@ -25,38 +25,30 @@ export interface SteeredReadoutOptions extends WorkOptions {
 }
 
 /**
- * The readout of every text (log-odds of approving words, nats) under every run: the same batches, the same padding. Where only last
- * tokens are changed, what stands before them is computed once for all runs.
+ * The readout of every text (log-odds of approving words, nats) under every run: the same batches, the same padding. What no run changes
+ * is computed once for all: the blocks below the first intervention, and, where last tokens alone are changed, all that stands before them.
  * @returns one array [texts] a run
  */
 export async function steeredReadout(options: SteeredReadoutOptions): Promise<Float64Array[]> {
-  const { tokens, runs, positions, task, onProgress, signal } = options;
-  const { vocabulary } = options.session.compiled;
+  const { tokens, runs, positions, pairs, task, onProgress, signal } = options;
+  const width = options.parts.above.compiled.logitTokens!.length;
   const texts = tokens.offsets.length - 1;
   const odds = runs.map(() => new Float64Array(texts));
-  const rows = Math.max(1, Math.min(BATCH_ROWS, Math.floor((1 << 25) / vocabulary)));
-  const batches = cutIntoBatches(
+  const order = byBeginning(
     tokens,
-    byBeginning(
-      tokens,
-      Int32Array.from({ length: texts }, (_, text) => text),
-    ),
-    BATCH_ROWS,
-  )
-    // Each text has a row of logits.
-    .flatMap((batch) =>
-      Array.from({ length: Math.ceil(batch.length / rows) }, (_, i) => batch.subarray(i * rows, (i + 1) * rows)),
-    );
+    Int32Array.from({ length: texts }, (_, text) => text),
+  );
   let done = 0;
   const total = texts * runs.length;
-  for (const batch of batches) {
+  for (const batch of cutIntoBatches(tokens, order, BATCH_ROWS)) {
     const padded = padBatch(tokens, batch);
-    const logitsOf = positions === 'last' ? await lastTokens(padded, options) : wholeTexts(padded, options);
+    const logitsOf = await (positions === 'last' ? lastTokens : wholeTexts)(padded, options.parts);
     for (const [run, steering] of runs.entries()) {
       await breathe();
       throwIfCancelled(signal);
       onProgress?.({ task, done, total, unit: 'texts' });
-      const found = logOdds(await logitsOf(steering()), vocabulary, options.words);
+      // The log of the sum over the vocabulary is in both words' log-probabilities, and not in their difference.
+      const found = logOdds(await logitsOf(steering()), width, pairs);
       batch.forEach((text, i) => {
         odds[run][text] = found[i];
       });
@@ -67,43 +59,60 @@ export async function steeredReadout(options: SteeredReadoutOptions): Promise<Fl
   return odds;
 }
 
+/** Logits after each text of a batch, [texts, width]. */
 type LogitsOf = (steering: Steering | undefined) => Promise<Float32Array>;
 
-function wholeTexts(batch: TokenBatch, { session }: SteeredReadoutOptions): LogitsOf {
-  return async (steering) => (await session.prefill(session.cache(), batch, steering)).logits!;
+async function wholeTexts(batch: TokenBatch, { below, above }: TwoParts): Promise<LogitsOf> {
+  const given = (await below.run(batch)).residuals[0].slice();
+  return async (steering) => (await above.prefill(above.cache(), batch, steering, { given })).logits!;
 }
 
 /** Reads all but each text's last token once; a run is then a step that is taken back. */
-async function lastTokens(batch: TokenBatch, { session }: SteeredReadoutOptions): Promise<LogitsOf> {
-  const { vocabulary } = session.compiled;
+async function lastTokens(batch: TokenBatch, { below, above }: TwoParts): Promise<LogitsOf> {
+  const { hidden, logitTokens } = above.compiled;
+  const width = logitTokens!.length;
   const { ids, lengths, length } = batch;
-  // A text of one token has nothing before its last, and a first token is never changed.
-  const [single, several] = [1, 2].map((least) =>
-    Int32Array.from(lengths.keys()).filter((text) => (least === 1 ? lengths[text] === 1 : lengths[text] > 1)),
-  );
-  const logits = new Float32Array(batch.batch * vocabulary);
+  const { residuals, place } = await below.run(batch);
+  const states = residuals[0].slice();
+  const logits = new Float32Array(batch.batch * width);
   const put = (texts: Int32Array, found: Float32Array) => {
     texts.forEach((text, i) => {
-      logits.set(found.subarray(i * vocabulary, (i + 1) * vocabulary), text * vocabulary);
+      logits.set(found.subarray(i * width, (i + 1) * width), text * width);
     });
   };
-  const lastOf = (texts: Int32Array) => texts.map((text) => ids[text * length + lengths[text] - 1]);
+  /** Some texts' tokens up to these counts, with their states. */
+  const beginnings = (texts: Int32Array, counts: Int32Array) => {
+    const longest = counts.reduce((a, b) => Math.max(a, b), 1);
+    const some = { ids: new Int32Array(texts.length * longest), lengths: counts, batch: texts.length, length: longest };
+    texts.forEach((text, i) => {
+      some.ids.set(ids.subarray(text * length, text * length + counts[i]), i * longest);
+    });
+    const { first } = distinctBeginnings(some);
+    const rows = first.map((at) => place[texts[Math.floor(at / longest)] * length + (at % longest)]);
+    return { some, given: takeRows(states, hidden, rows) };
+  };
+  const positions = Int32Array.from(lengths.keys());
+  // A text of one token has nothing before its last, and a first token is never changed.
+  const single = positions.filter((text) => lengths[text] === 1);
   if (single.length > 0) {
-    const alone = { ids: lastOf(single), lengths: single.map(() => 1), batch: single.length, length: 1 };
-    put(single, (await session.prefill(session.cache(), alone)).logits!);
+    const { some, given } = beginnings(single, new Int32Array(single.length).fill(1));
+    put(single, (await above.prefill(above.cache(), some, undefined, { given })).logits!);
   }
+  const several = positions.filter((text) => lengths[text] > 1);
   if (several.length === 0) return async () => logits;
-  const before = lengths.reduce((most, n) => Math.max(most, n - 1), 1);
-  const beginnings = new Int32Array(several.length * before);
-  several.forEach((text, i) => {
-    beginnings.set(ids.subarray(text * length, text * length + lengths[text] - 1), i * before);
-  });
   const counts = several.map((text) => lengths[text] - 1);
-  const cache = session.cache();
-  await session.prefill(cache, { ids: beginnings, lengths: counts, batch: several.length, length: before });
-  const last = lastOf(several);
+  const cache = above.cache();
+  const { some, given } = beginnings(several, counts);
+  await above.prefill(cache, some, undefined, { given });
+  const ends = several.map((text) => text * length + lengths[text] - 1);
+  const last = ends.map((at) => ids[at]);
+  const lastStates = takeRows(
+    states,
+    hidden,
+    ends.map((at) => place[at]),
+  );
   return async (steering) => {
-    put(several, (await session.step(cache, last, steering)).logits!);
+    put(several, (await above.step(cache, last, steering, { given: lastStates })).logits!);
     counts.forEach((tokens, text) => {
       cache.truncate(text, tokens);
     });

@@ -10,7 +10,7 @@ import { encodeModel } from '../graph/onnx.js';
 import { WeightsWriter } from '../graph/weights-file.js';
 import type { WorkOptions } from '../progress.js';
 import type { CompiledDecoder, LogitsOf } from './compiled-decoder.js';
-import { decoderGraph, graphDepth } from './decoder-graph.js';
+import { decoderGraph, firstBlock, graphDepth } from './decoder-graph.js';
 import { mapDecoder } from './family.js';
 import { footprints } from './footprint.js';
 import { headWidth } from './heads.js';
@@ -20,7 +20,7 @@ import { decoderWeights } from './parameters.js';
 import { type Precision, requirePrecision, storedType } from './precision.js';
 import { type RotaryFrequencies, rotaryFrequencies } from './rotary.js';
 import { distinctSights } from './sight.js';
-import { formatSite, parseSite, sitesOfAllLayers } from './site.js';
+import { comesBefore, formatSite, parseSite, sitesOfAllLayers } from './site.js';
 import type { DecoderSpec } from './spec.js';
 import { checkShape, readParts, tensorPart } from './stored-parameters.js';
 
@@ -29,6 +29,8 @@ export interface CompileOptions extends WorkOptions {
   sites?: readonly string[] | undefined;
   /** Also the logits after the last token of each text, or after every token. Default: none. */
   logits?: LogitsOf | undefined;
+  /** Only the logits of these tokens, in this order. Default: of the whole vocabulary. */
+  logitTokens?: readonly number[] | undefined;
   /** With keys and values of earlier tokens kept from run to run, for a `DecodingSession`. Default: false. */
   cache?: boolean | undefined;
   /** A site, by name, whose states every run is given, in place of those that the blocks up to it would give. */
@@ -84,10 +86,19 @@ export async function compileDecoder(
   const { directory, tensors, ropes } = await storeDecoder(checkpoint, mapping, precision, options);
   const cache = options.cache ?? false;
   const given = options.given === undefined ? undefined : parseSite(options.given, spec.layers);
+  const unused = given && interventions.find(({ site }) => comesBefore(parseSite(site, spec.layers), given));
+  if (unused) throw new RangeError(`an intervention at ${unused.site}, which is before the given ${formatSite(given)}`);
+  const logitTokens = options.logitTokens ?? null;
+  if (
+    logitTokens &&
+    (logitTokens.length === 0 || !logitTokens.every((id) => Number.isInteger(id) && id >= 0 && id < spec.vocabulary))
+  )
+    throw new RangeError(`logits of the tokens ${logitTokens.join(', ')}; the vocabulary has ${spec.vocabulary}`);
   const model = encodeModel(
     decoderGraph(spec, {
       sites,
       logits,
+      logitTokens,
       cache,
       given,
       interventions: interventions.map((shape) => ({ shape })),
@@ -98,20 +109,23 @@ export async function compileDecoder(
   const present = await readFile(graph).catch(() => undefined);
   if (!present?.equals(model)) await writeFileAtomic(graph, model);
   const { hidden, vocabulary, context, attention } = spec;
-  const layers = graphDepth(spec, { sites, logits });
+  const [first, layers] = [firstBlock({ sites, given }), graphDepth(spec, { sites, logits })];
   return {
     graph,
     sites: names,
     given: given ? formatSite(given) : null,
     interventions,
     logits,
+    logitTokens,
     precision,
     hidden,
     vocabulary,
     context,
     ropes,
-    sights: distinctSights(spec.blocks.slice(0, layers)),
-    cache: cache ? { layers, heads: attention.kvHeads, width: headWidth(attention), queries: attention.heads } : null,
+    sights: distinctSights(spec.blocks.slice(first, layers)),
+    cache: cache
+      ? { layers: layers - first, heads: attention.kvHeads, width: headWidth(attention), queries: attention.heads }
+      : null,
   };
 }
 

@@ -15,12 +15,14 @@ export interface CompiledDecoder {
   readonly graph: string;
   /** The tapped sites by name, `blocks.{L}.hook_resid_post` and the like, in the order in which a run returns them. */
   readonly sites: readonly string[];
-  /** The site whose states a run is given, by name; null: none. */
+  /** The site whose states a run is given, by name; null: none. With a cache, only blocks beyond it have one. */
   readonly given: string | null;
   /** The interventions whose numbers a run may be given, in their order. */
   readonly interventions: readonly InterventionShape[];
   /** Whose logits a run returns; null: nobody's. */
   readonly logits: LogitsOf | null;
+  /** The tokens that logits are of; null: the whole vocabulary. */
+  readonly logitTokens: readonly number[] | null;
   /** Of its weights. */
   readonly precision: Precision;
   /** Width of a state. */

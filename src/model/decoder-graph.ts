@@ -1,7 +1,7 @@
 import { GraphBuilder, type Value } from '../graph/builder.js';
 import type { KeysAndValues } from '../graph/cached-attention.js';
 import type { Graph } from '../graph/onnx.js';
-import { add, gather, scale, softCap } from '../graph/operators.js';
+import { add, gather, linear, scale, softCap } from '../graph/operators.js';
 import { attend } from './attention.js';
 import { type ChangeValues, changeOf } from './change-graph.js';
 import type { LogitsOf } from './compiled-decoder.js';
@@ -9,13 +9,15 @@ import { RowInputs } from './decoder-inputs.js';
 import { DecoderParts, type GraphWeights } from './decoder-parts.js';
 import type { InterventionShape } from './intervention.js';
 import { transform } from './mlp.js';
-import { formatSite, type Site, type SitePoint } from './site.js';
+import { comesBefore, formatSite, type Site, type SitePoint } from './site.js';
 import type { DecoderSpec } from './spec.js';
 
 export interface DecoderGraphOptions {
   sites: readonly Site[];
   /** Also the logits after the last token of each text, or of every row; null: none. */
   logits: LogitsOf | null;
+  /** Only the logits of these tokens; null: of the vocabulary. */
+  logitTokens?: readonly number[] | null;
   /** Whether keys and values of earlier tokens go in, and those of these tokens come out. */
   cache: boolean;
   /** A site whose states are an input, in place of those that the blocks up to it would give. */
@@ -39,7 +41,13 @@ interface Stream {
   readonly added: boolean;
 }
 
-/** Blocks that a graph with these outputs runs. */
+/** The first block that a graph runs: where the stream between two blocks is given, those before it are left out, unless they are tapped. */
+export function firstBlock({ sites, given }: Pick<DecoderGraphOptions, 'sites' | 'given'>): number {
+  if (!given || !['resid_pre', 'resid_post'].includes(given.point)) return 0;
+  return sites.some((site) => comesBefore(site, given)) ? 0 : given.layer + (given.point === 'resid_post' ? 1 : 0);
+}
+
+/** One more than the last block that a graph with these outputs runs. */
 export function graphDepth(spec: DecoderSpec, { sites, logits }: Pick<DecoderGraphOptions, 'sites' | 'logits'>): number {
   return logits ? spec.layers : 1 + Math.max(...sites.map(({ layer }) => layer));
 }
@@ -52,16 +60,18 @@ export function graphDepth(spec: DecoderSpec, { sites, logits }: Pick<DecoderGra
  * positions (`RotaryTable`); with a cache `past.{layer}.keys` and `.values` [batch, kvHeads, room, headWidth], and the `sightBias` of
  * each kind of sight; the numbers of each intervention (`ChangeValues`).
  * Outputs: each site by name, [rows, hidden], after its intervention; `logits` [read, vocabulary], or [rows, vocabulary] of all; with a cache
- * `present.{layer}.keys` and `.values` of these tokens, [batch, kvHeads, length, headWidth].
+ * `present.{layer}.keys` and `.values` of these tokens, [batch, kvHeads, length, headWidth]. Layers of the cache count from the first block
+ * that runs.
  */
 export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): Graph {
-  const { sites, logits, cache, given, interventions, weights } = options;
+  const { sites, logits, logitTokens, cache, given, interventions, weights } = options;
   const g = new GraphBuilder();
   const inputs = new RowInputs(g, spec.attention);
   const parts = new DecoderParts(g, spec, weights, inputs);
   const readRows = g.input('read_rows', 'int32', ['read']);
   const states = g.input('given', 'float32', ['rows', spec.hidden]);
   const { at, normed, present } = decode(parts, {
+    first: firstBlock({ sites, given }),
     depth: graphDepth(spec, { sites, logits }),
     cache,
     given: given && { site: given, states },
@@ -70,12 +80,14 @@ export function decoderGraph(spec: DecoderSpec, options: DecoderGraphOptions): G
   for (const [layer, keysAndValues] of present.entries())
     for (const [part, value] of Object.entries(keysAndValues)) g.output(value, `present.${layer}.${part}`);
   for (const site of sites) g.output(at.get(formatSite(site))!, formatSite(site));
-  if (logits) g.output(logitsOf(parts, logits === 'last' ? gather(g, normed, readRows) : normed), 'logits');
+  if (logits) g.output(logitsOf(parts, logits === 'last' ? gather(g, normed, readRows) : normed, logitTokens), 'logits');
   return g.build('decoder');
 }
 
 export interface DecodeOptions extends Pick<DecoderGraphOptions, 'cache' | 'interventions'> {
-  /** How many blocks. */
+  /** The first block that runs. Default: 0. */
+  first?: number;
+  /** One more than the last. */
   depth: number;
   /** States [rows, hidden] in place of those that the blocks up to this site would give. */
   given?: { site: Site; states: Value } | undefined;
@@ -92,7 +104,7 @@ export interface Decoded {
 }
 
 /** Adds a decoder's blocks to a graph, whatever its inputs are. */
-export function decode(parts: DecoderParts, { depth, cache, given, interventions = [] }: DecodeOptions): Decoded {
+export function decode(parts: DecoderParts, { first = 0, depth, cache, given, interventions = [] }: DecodeOptions): Decoded {
   const { g, spec, inputs } = parts;
   const isGiven = (layer: number, point: SitePoint) => given?.site.layer === layer && given.site.point === point;
   /** What is added to the states of a site, if anything. */
@@ -123,14 +135,20 @@ export function decode(parts: DecoderParts, { depth, cache, given, interventions
   let embedded = parts.matrix('embedding').rowsAt(inputs.ids);
   if (spec.learnedPositions) embedded = add(g, embedded, gather(g, parts.stored('positions'), inputs.positions));
   if (spec.embeddingScale !== undefined) embedded = scale(g, embedded, spec.embeddingScale);
+  const normAfter = (layer: number) => (layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm` : 'final_norm');
   let stream = alone(embedded, 'blocks.0.attn_norm');
   const at = new Map<string, Value>();
   const presents: KeysAndValues[] = [];
-  for (let layer = 0; layer < depth; layer++) {
+  if (first > 0 && given?.site.point === 'resid_post') {
+    const { site } = given;
+    stream = streamAt(site.layer, site.point, stream, normAfter(site.layer));
+    at.set(formatSite(site), stream.sum);
+  }
+  for (let layer = first; layer < depth; layer++) {
     const block = `blocks.${layer}`;
     const before = streamAt(layer, 'resid_pre', stream, `${block}.attn_norm`);
-    const next = layer + 1 < spec.layers ? `blocks.${layer + 1}.attn_norm` : 'final_norm';
-    const past = cache ? inputs.past(layer) : undefined;
+    const next = normAfter(layer);
+    const past = cache ? inputs.past(layer - first) : undefined;
     const { attended: mixed, present } = attend(parts, before.normed, block, spec.blocks[layer], past);
     if (present) presents.push(present);
     const attended = outAt(layer, 'attn_out', mixed);
@@ -145,9 +163,12 @@ export function decode(parts: DecoderParts, { depth, cache, given, interventions
   return { at, normed: stream.normed, present: presents };
 }
 
-/** What the head makes of normed states x [rows, hidden]: [rows, vocabulary]. */
-export function logitsOf(parts: DecoderParts, x: Value): Value {
+/** What the head makes of normed states x [rows, hidden]: [rows, vocabulary], or [rows, tokens] of some tokens. */
+export function logitsOf(parts: DecoderParts, x: Value, tokens?: readonly number[] | null): Value {
   const { g, spec } = parts;
-  const plain = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head').product(x);
+  const head = parts.matrix(spec.tiedEmbedding ? 'embedding' : 'head');
+  const plain = tokens
+    ? linear(g, x, head.rowsAt(g.constant(BigInt64Array.from(tokens, BigInt), [tokens.length])))
+    : head.product(x);
   return spec.logitCap === undefined ? plain : softCap(g, plain, spec.logitCap);
 }

@@ -61,6 +61,11 @@ export class DecoderRunner {
     return new DecoderRunner(compiled, await GraphSession.open(compiled.graph, { threads }));
   }
 
+  /** Logits of a row. */
+  private get logitWidth(): number {
+    return this.compiled.logitTokens?.length ?? this.compiled.vocabulary;
+  }
+
   /**
    * @param more.cached tokens of each text that are there before
    * @throws RangeError for lengths or ids outside what the decoder takes; MoralscopeError `misuse` for such a steering
@@ -81,14 +86,23 @@ export class DecoderRunner {
     if (steering) checkSteering(steering, this.compiled, batch);
   }
 
+  /** @throws RangeError for given states of another size than so many rows of the given site */
+  checkGiven(given: Float32Array | undefined, rows: number): void {
+    const { given: site, hidden } = this.compiled;
+    if ((given?.length ?? 0) !== (site ? rows * hidden : 0))
+      throw new RangeError(`${given?.length ?? 0} numbers for ${rows} rows of ${site ?? 'no given site'}`);
+  }
+
   /**
    * Memory for the states of so many rows, kept from run to run so that it does not grow with their number.
    * @param read of how many rows the logits are wanted, where the decoder was compiled with the last ones
    */
   states(rows: number, read: number): Omit<DecoderStates, 'place'> {
-    const { sites, hidden, vocabulary, logits } = this.compiled;
+    const { sites, hidden, logits } = this.compiled;
     const residuals = sites.map((name) => this.target(name, rows * hidden));
-    return logits ? { residuals, logits: this.target('logits', (logits === 'all' ? rows : read) * vocabulary) } : { residuals };
+    return logits
+      ? { residuals, logits: this.target('logits', (logits === 'all' ? rows : read) * this.logitWidth) }
+      : { residuals };
   }
 
   /**
@@ -103,7 +117,7 @@ export class DecoderRunner {
     { cache, given, steering, stage = 'prompt', read, ends }: RunInputs = {},
   ): Promise<Record<string, GraphTensor>> {
     const { ids, positions, place, first } = tokens;
-    const { sites, sights, hidden, vocabulary } = this.compiled;
+    const { sites, sights, hidden } = this.compiled;
     const [rows, texts] = [ids.length, lengths.length];
     const length = place.length / texts;
     const readRows = read ?? lengths.map((n, text) => place[text * length + n - 1]);
@@ -133,7 +147,7 @@ export class DecoderRunner {
     const inputs = Object.fromEntries(this.session.inputs.map((name) => [name, feeds[name]]));
     const targets: Record<string, GraphTensor> = {};
     for (const [i, name] of sites.entries()) targets[name] = { data: states.residuals[i], shape: [rows, hidden] };
-    if (states.logits) targets.logits = { data: states.logits, shape: [states.logits.length / vocabulary, vocabulary] };
+    if (states.logits) targets.logits = { data: states.logits, shape: [states.logits.length / this.logitWidth, this.logitWidth] };
     return this.session.run(inputs, this.session.outputs, targets);
   }
 

@@ -37,9 +37,7 @@ export class DecoderSession {
   async run(batch: TokenBatch, { given, steering }: DecoderRun = {}): Promise<DecoderStates> {
     this.runner.check(batch, { steering });
     const rows = distinctBeginnings(batch, steering && separation(steering));
-    const { given: site, hidden } = this.compiled;
-    if ((given?.length ?? 0) !== (site ? rows.ids.length * hidden : 0))
-      throw new RangeError(`${given?.length ?? 0} numbers for ${rows.ids.length} rows of ${site ?? 'no given site'}`);
+    this.runner.checkGiven(given, rows.ids.length);
     const states = this.runner.states(rows.ids.length, batch.batch);
     await this.runner.run(rows, batch.lengths, states, { given, steering });
     return { ...states, place: rows.place };

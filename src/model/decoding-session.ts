@@ -10,7 +10,15 @@ export interface DecodedStates extends DecoderStates {
   logitsRow: Int32Array;
 }
 
-export interface PrefillOptions {
+export interface GivenStates {
+  /**
+   * Where the decoder was compiled with a given site: its states, [rows, hidden]. A row for each distinct beginning of new texts
+   * (`distinctBeginnings`), else for each token.
+   */
+  given?: Float32Array | undefined;
+}
+
+export interface PrefillOptions extends GivenStates {
   /** Tokens of the batch, as indices into its `ids`, after which the logits are wanted; default: each text's last one. */
   read?: Int32Array | undefined;
   /** Of each text, whether its prompt ends with this run, so that its last token is steered as the `last`; default: all do. */
@@ -68,10 +76,10 @@ export class DecodingSession {
    * @returns the states of these tokens, a row for each text, and the logits after them
    * @throws RangeError, MoralscopeError as `prefill`
    */
-  step(cache: DecoderCache, ids: Int32Array, steering?: Steering): Promise<DecodedStates> {
+  step(cache: DecoderCache, ids: Int32Array, steering?: Steering, options?: GivenStates): Promise<DecodedStates> {
     if (cache.texts === 0) throw new RangeError('a step of an empty cache');
     const batch = { ids, lengths: new Int32Array(ids.length).fill(1), batch: ids.length, length: 1 };
-    return this.read(cache, batch, 'generated', steering);
+    return this.read(cache, batch, 'generated', steering, options);
   }
 
   close(): Promise<void> {
@@ -83,13 +91,14 @@ export class DecodingSession {
     batch: TokenBatch,
     stage: Stage,
     steering: Steering | undefined,
-    { read, ends }: PrefillOptions = {},
+    { read, ends, given }: PrefillOptions = {},
   ): Promise<DecodedStates> {
     const begun = cache.texts > 0;
     if (begun && cache.texts !== batch.batch) throw new RangeError(`${batch.batch} texts for a cache of ${cache.texts}`);
     const cached = begun ? cache.lengths : new Int32Array(batch.batch);
     this.runner.check(batch, { cached, steering });
     const rows = begun ? everyToken(batch, cached) : distinctBeginnings(batch, steering && separation(steering));
+    this.runner.checkGiven(given, rows.ids.length);
     const asked = (read ?? batch.lengths.map((n, text) => text * batch.length + n - 1)).map((at) => rows.place[at]);
     // Texts that begin alike share rows, whose logits need be computed but once.
     const readRows = read ? Int32Array.from(new Set(asked)) : asked;
@@ -101,6 +110,7 @@ export class DecodingSession {
       stage,
       read: readRows,
       ends,
+      given,
     });
     cache.append(batch.lengths, batch.length, present);
     return { ...states, place: rows.place, logitsRow: this.logitsRow(asked, readRows) };

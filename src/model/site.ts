@@ -34,6 +34,14 @@ export function parseSite(text: string, layers: number): Site {
   return { layer, point };
 }
 
+/** In the order in which a block comes to them. */
+const WAY: readonly SitePoint[] = ['resid_pre', 'attn_out', 'mlp_out', 'resid_post'];
+
+/** Whether a decoder comes to one site before the other. What enters a block left the one before: `resid_post` comes before the next `resid_pre`. */
+export function comesBefore(a: Site, b: Site): boolean {
+  return a.layer === b.layer ? WAY.indexOf(a.point) < WAY.indexOf(b.point) : a.layer < b.layer;
+}
+
 /** The sites of one point in every layer, from the first block to the last. */
 export function sitesOfAllLayers(layers: number, point: SitePoint = 'resid_post'): Site[] {
   return Array.from({ length: layers }, (_, layer) => ({ layer, point }));
