@@ -92,7 +92,9 @@ const RemedySite = z.object({
   /** Of the mode `project`. */
   gate: z.enum(GATES).optional(),
   /** Of the autoencoder, by kind `sae`: its folder in the directory, and the latents that were aligned, in the order of the tensors' rows. */
-  sae: z.object({ folder: z.string(), architecture: z.string(), width: z.number() }).optional(),
+  sae: z
+    .object({ folder: z.string().regex(/^(?!\/)(?!.*\.\.)[\w./-]+$/), architecture: z.string(), width: z.number() })
+    .optional(),
   features: z.array(AlignedFeature).optional(),
   fit: LinearFit.optional(),
   /** Null where there was nothing to evaluate on. */

@@ -26,6 +26,8 @@ export interface InterventionChoice {
   mode?: Mode | undefined;
   /** Tokens that are changed; default: all. */
   positions?: Positions | undefined;
+  /** Some of its layers; default: all of them. */
+  layers?: readonly number[] | undefined;
 }
 
 /** What was changed in a model, as data, with its controls. */
@@ -48,11 +50,18 @@ export class Remedy {
     const content = await readContent(join(path, CONTENT));
     const tensors = content.sites.length > 0 ? await RemedyTensors.read(join(path, TENSORS)) : undefined;
     const saes = new Map<string, SparseAutoencoder>();
-    for (const { site, sae } of content.sites) if (sae) saes.set(site, (await readSaeLens(join(path, sae.folder))).sae);
+    for (const { site, sae: named } of content.sites) {
+      if (!named) continue;
+      const { sae } = await readSaeLens(join(path, named.folder));
+      if (sae.spec.dIn !== content.model.hidden)
+        throw damaged(path, `${named.folder} takes states of ${sae.spec.dIn} channels, the model has ${content.model.hidden}`);
+      saes.set(site, sae);
+    }
     const remedy = new Remedy(path, manifest, content, tensors, saes);
     // What is missing is told now, and not when the first text is to be changed.
     for (const arm of content.arms)
-      for (const mode of arm.modes) if (mode !== 'blend' || arm.name === REMEDY_ARM) remedy.all(arm, mode, 'all');
+      for (const mode of arm.modes)
+        if (mode !== 'blend' || arm.name === REMEDY_ARM) remedy.changes(arm, mode, 'all', content.sites);
     return remedy;
   }
 
@@ -86,10 +95,18 @@ export class Remedy {
 
   /**
    * The change of an arm at each of its sites, from the first to the last; none for a prompt.
-   * @throws MoralscopeError `misuse` for an arm or a mode that it does not have
+   * @throws MoralscopeError `misuse` for an arm, a mode or a layer that it does not have
    */
-  interventions({ arm: name = REMEDY_ARM, mode: wanted, positions = 'all' }: InterventionChoice = {}): Intervention[] {
+  interventions({ arm: name = REMEDY_ARM, mode: wanted, positions = 'all', layers }: InterventionChoice = {}): Intervention[] {
     const arm = this.arm(name);
+    const missing = layers?.find((layer) => !this.sites.some((site) => site.layer === layer));
+    if (missing !== undefined)
+      throw new MoralscopeError(
+        'misuse',
+        `${this.path} changes nothing at layer ${missing}, only at ${this.sites.map(({ layer }) => layer).join(', ') || 'none'}.`,
+        'Choose among these.',
+      );
+    const sites = this.sites.filter(({ layer }) => layers?.includes(layer) ?? true);
     const mode = wanted ?? arm.modes[0];
     if (mode === undefined) return [];
     if (!arm.modes.includes(mode))
@@ -98,7 +115,7 @@ export class Remedy {
         `The arm ${name} of ${this.path} (${this.kind}) has no mode ${mode}, ${arm.modes.length > 0 ? `only ${arm.modes.join(', ')}` : 'since it is a text'}.`,
         arm.modes.length > 0 ? 'Choose one that it has.' : 'Leave the mode out.',
       );
-    return this.all(arm, mode, positions);
+    return this.changes(arm, mode, positions, sites);
   }
 
   /**
@@ -111,10 +128,10 @@ export class Remedy {
     return prompt && text !== undefined ? { place: prompt.place, text } : undefined;
   }
 
-  private all(arm: Arm, mode: Mode, positions: Positions): Intervention[] {
+  private changes(arm: Arm, mode: Mode, positions: Positions, sites: readonly RemedySite[]): Intervention[] {
     const { path, tensors, content } = this;
     const { hidden } = content.model;
-    return this.sites.map((site) => ({
+    return sites.map((site) => ({
       site: site.site,
       change: changeOf({ path, tensors: tensors!, hidden, site, arm, sae: this.saes.get(site.site) }, mode),
       positions,
