@@ -28,6 +28,13 @@ export const AlignOptions = z.object({
     .optional()
     .describe('layers to change, e.g. 10,18; needed where the activations hold several (kind sae: those of the autoencoders)'),
   profile: z.enum(['rigorous', 'paper']).default('rigorous').describe("kind sae: PAPER's rules, or ours"),
+  epochs: z.int().positive().optional().describe('kind sae: of training at most (default: 50)'),
+  patience: z.int().positive().optional().describe('kind sae: epochs without a lower validation loss (default: 10)'),
+  batch: z.int().positive().optional().describe('kind sae: texts of a step (default: 512)'),
+  learningRate: z.number().positive().optional().describe('kind sae: peak of the one-cycle schedule (default: 1e-4)'),
+  level: z.number().gt(0).lt(1).optional().describe('kind sae, rigorous: false discovery rate of a pole (default: .05)'),
+  minEffect: z.number().gt(0).lt(1).optional().describe('kind sae, rigorous: |r| that a latent needs (default: .1)'),
+  permutations: z.int().min(200).optional().describe('kind sae, rigorous: exchanges behind every p (default: 10,000)'),
   controls: z.boolean().default(false).describe('make shuffled fits and random directions of equal norm beside it, as arms'),
   shuffles: z.int().min(20).default(20).describe('with --controls: fits to exchanged judgments'),
   directions: z.int().min(50).default(50).describe('with --controls: random directions, each in both signs'),

@@ -9,6 +9,7 @@ import { prepareLinear } from './linear-remedy.js';
 import { preparePrompt } from './prompt-remedy.js';
 import { openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
 import type { RemedyContent, RemedyKind } from './remedy-schema.js';
+import { prepareSae } from './sae-remedy.js';
 
 export interface AlignedRemedy {
   /** remedy.json */
@@ -36,7 +37,8 @@ export interface MadeRemedy {
 type Prepare = (options: AlignOptions & WorkOptions) => Promise<PreparedRemedy>;
 
 /** How each kind is made. */
-const PREPARE: Partial<Record<RemedyKind, Prepare>> = {
+const PREPARE: Record<RemedyKind, Prepare> = {
+  sae: prepareSae,
   amplify: prepareLinear,
   caa: prepareLinear,
   pca: prepareLinear,
@@ -71,14 +73,7 @@ export async function alignHere(options: AlignOptions & WorkOptions): Promise<Al
     model,
     ...rest
   } = options;
-  const prepare = PREPARE[options.kind];
-  if (!prepare)
-    throw new MoralscopeError(
-      'unsupported',
-      `Remedies of kind ${options.kind} cannot be made yet.`,
-      `Choose ${Object.keys(PREPARE).join(', ')}.`,
-    );
-  const prepared = await prepare(options);
+  const prepared = await PREPARE[options.kind](options);
   try {
     const directory = await ArtifactDirectory.open(out, {
       format: REMEDY_FORMAT,
@@ -111,39 +106,42 @@ export async function alignHere(options: AlignOptions & WorkOptions): Promise<Al
 }
 
 /** Options that only some kinds take. */
-type Own = 'sae' | 'activations' | 'corpus' | 'pairs' | 'model' | 'layers' | 'weigh' | 'target' | 'prompt' | 'place' | 'template';
+type Own =
+  | 'sae'
+  | 'activations'
+  | 'corpus'
+  | 'pairs'
+  | 'model'
+  | 'layers'
+  | 'weigh'
+  | 'target'
+  | 'prompt'
+  | 'place'
+  | 'template'
+  | TrainingOption;
+type TrainingOption = 'epochs' | 'patience' | 'batch' | 'learningRate' | 'level' | 'minEffect' | 'permutations';
+const TRAINING: readonly TrainingOption[] = ['epochs', 'patience', 'batch', 'learningRate', 'level', 'minEffect', 'permutations'];
 const LINEAR: readonly Own[] = ['activations', 'corpus', 'pairs', 'model', 'layers', 'weigh', 'template'];
 const TAKES: Record<RemedyKind, { needs: readonly Own[]; takes: readonly Own[] }> = {
-  sae: { needs: ['sae', 'activations', 'corpus'], takes: ['model', 'layers'] },
+  sae: { needs: ['sae', 'activations', 'corpus'], takes: ['model', ...TRAINING] },
   amplify: { needs: [], takes: LINEAR },
   caa: { needs: [], takes: LINEAR },
   pca: { needs: [], takes: LINEAR },
   conva: { needs: [], takes: [...LINEAR, 'target'] },
   prompt: { needs: ['model', 'prompt'], takes: ['place'] },
 };
-const OWN: readonly Own[] = [
-  'sae',
-  'activations',
-  'corpus',
-  'pairs',
-  'model',
-  'layers',
-  'weigh',
-  'target',
-  'prompt',
-  'place',
-  'template',
-];
+const OWN = [...new Set(Object.values(TAKES).flatMap(({ needs, takes }) => [...needs, ...takes]))];
 
 function checkOptions(options: AlignOptions): void {
   const { kind } = options;
   const { needs, takes } = TAKES[kind];
   const misuse = (what: string) =>
     new MoralscopeError('misuse', `${what}.`, 'moralscope align --help says what each kind takes.');
+  const flag = (name: Own) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   const missing = needs.find((name) => options[name] === undefined);
-  if (missing) throw misuse(`A remedy of kind ${kind} needs --${missing}`);
+  if (missing) throw misuse(`A remedy of kind ${kind} needs ${flag(missing)}`);
   const idle = OWN.find((name) => options[name] !== undefined && ![...needs, ...takes].includes(name));
-  if (idle) throw misuse(`--${idle} means nothing to a remedy of kind ${kind}`);
+  if (idle) throw misuse(`${flag(idle)} means nothing to a remedy of kind ${kind}`);
   if (options.profile === 'paper' && kind !== 'sae')
     throw misuse(`The paper has no remedy of kind ${kind}: --profile is for kind sae`);
   if (!takes.includes('pairs')) return;

@@ -25,6 +25,8 @@ export interface EvaluatedChange {
   targets: MoralTargets | undefined;
   change: Intervention;
   strength: number;
+  /** The states after it, where they are known, [n, d]. */
+  changed?: Float32Array | undefined;
   /** A linear probe and the difference of means of the training texts' states, [d]. */
   probe: Float64Array;
   difference: Float64Array;
@@ -36,7 +38,7 @@ export interface EvaluatedChange {
 export async function evaluateChange(given: EvaluatedChange, matmul: MatMul): Promise<Evaluation> {
   const { on, states, d, signed, targets, change, strength, read } = given;
   const labels = polarityLabels(signed);
-  const sides = [states, changedStates(states, d, change, strength)] as const;
+  const sides = [states, given.changed ?? changedStates(states, d, change, strength)] as const;
   const judged = labels.filter((label) => label >= 0).length;
   const compared = (n: number, of: (x: Float32Array) => number) => ({
     n,

@@ -81,6 +81,51 @@ const LinearFit = z.object({
 });
 export type LinearFit = z.infer<typeof LinearFit>;
 
+/** Unexplained variance and active latents a text. */
+const Fidelity = z.object({ fvu: z.number(), l0: z.number() });
+/** A figure of the remedy and the same of its shuffled fits. */
+const BesideControls = z.object({
+  before: z.number().nullable(),
+  after: z.number().nullable(),
+  shuffled: z.object({ mean: z.number(), q025: z.number(), q975: z.number() }).nullable(),
+});
+export type BesideControls = z.infer<typeof BesideControls>;
+
+/** How an autoencoder was aligned; all figures are of the test texts, in the pooling that was aligned on. */
+const SaeAlignment = z.object({
+  pooling: z.string(),
+  /** Texts by part. */
+  texts: z.object({ train: z.number(), validation: z.number(), test: z.number() }),
+  /** As the file has it; with a threshold a latent in place of competition; after alignment. */
+  fidelity: z.object({ original: Fidelity, converted: Fidelity, aligned: Fidelity }),
+  /** How thresholds were fitted, where it competed: each latent is active on as many of these states as chose it. */
+  thresholds: z.object({ on: z.string(), states: z.number(), neverChosen: z.number() }).nullable(),
+  settings: z.object({
+    epochs: z.number(),
+    patience: z.number(),
+    batch: z.number(),
+    learningRate: z.number(),
+    weightDecay: z.number(),
+  }),
+  /** What z and squared errors are divided by in the loss. */
+  units: z.object({ z: z.number(), variance: z.number() }),
+  /** Of the kept parameters; 0: training found nothing better than the start. */
+  bestEpoch: z.number(),
+  /** Spearman of a_d with m, by pole and on average; `rise` with its interval over texts. */
+  activation: z.object({
+    perPole: z.partialRecord(z.enum(POLES), BeforeAfter),
+    rise: z.object({ value: z.number().nullable(), ci95: z.tuple([z.number(), z.number()]).optional() }),
+  }),
+  /** Of the remedy and of shuffled fits: mean Spearman of a_d (each fit's own), mean cosine of opposed prototypes, AUC of the probe, AUC along the difference of means, length of the change. */
+  beside: z.object({
+    activation: BesideControls,
+    opposition: BesideControls,
+    probe: BesideControls,
+    alongMeans: BesideControls,
+    changeNorm: BesideControls,
+  }),
+});
+
 const RemedySite = z.object({
   /** `blocks.{L}.hook_resid_post` and the like. */
   site: z.string(),
@@ -96,6 +141,7 @@ const RemedySite = z.object({
     .object({ folder: z.string().regex(/^(?!\/)(?!.*\.\.)[\w./-]+$/), architecture: z.string(), width: z.number() })
     .optional(),
   features: z.array(AlignedFeature).optional(),
+  alignment: SaeAlignment.optional(),
   fit: LinearFit.optional(),
   /** Null where there was nothing to evaluate on. */
   evaluation: Evaluation.nullable(),

@@ -1,4 +1,5 @@
 /** @file One alignment of an autoencoder's chosen latents: the remedy's own, or that of a control on exchanged judgments. */
+import { squaredNorms } from '../diagnosis/states.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Change } from '../model/intervention.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
@@ -98,4 +99,29 @@ export function centreOf({ spec, weights }: SparseAutoencoder): Float32Array {
 export async function activationsOf({ before, rows, loss }: SaeFit, texts: EncodedTexts, matmul: MatMul) {
   const multiply = multiplyWith(matmul);
   return { before: await loss.activations(texts, before, multiply), after: await loss.activations(texts, rows, multiply) };
+}
+
+/** What the fit adds to each text's state at strength 1, [n, d]. */
+export async function changesOf(
+  { before, rows, threshold }: SaeFit,
+  { n, d, input }: Pick<EncodedTexts, 'n' | 'd' | 'input'>,
+  matmul: MatMul,
+): Promise<Float32Array> {
+  const decoded = async ({ encoder, bias, decoder }: ChosenRows) => {
+    const f = bias.length;
+    const z = await matmul.product(input, encoder, { m: n, n: f, k: d, transposeB: true });
+    for (let at = 0; at < z.length; at++) {
+      const value = z[at] + bias[at % f];
+      z[at] = value > (threshold?.[at % f] ?? 0) ? value : 0;
+    }
+    return matmul.product(z, decoder, { m: n, n: d, k: f });
+  };
+  const [from, to] = [await decoded(before), await decoded(rows)];
+  return to.map((value, at) => value - from[at]);
+}
+
+/** Mean length of rows [n, d]. */
+export function meanLength(rows: Float32Array, d: number): number {
+  const squares = squaredNorms({ n: rows.length / d, d, data: rows });
+  return squares.reduce((sum, square) => sum + Math.sqrt(square), 0) / squares.length;
 }

@@ -1,0 +1,210 @@
+/** @file Alignment of one autoencoder: made free of competition, its latents chosen, trained, held against its controls. */
+import type { ActivationDirectory } from '../activations/directory.js';
+import { requireFinite } from '../diagnosis/states.js';
+import { throwIfCancelled } from '../errors.js';
+import type { MatMul } from '../graph/matmul.js';
+import { takeRows } from '../model/token-rows.js';
+import type { ProgressEvent, WorkOptions } from '../progress.js';
+import { Random } from '../random.js';
+import type { SparseAutoencoder } from '../sae/architecture.js';
+import { SaeEncoder } from '../sae/encoder.js';
+import { asJumpRelu, type ThresholdFit } from '../sae/jump-relu.js';
+import { contentTokens, sinkThreshold } from '../sae/states.js';
+import { Columns } from '../statistics/columns.js';
+import { type EncodedTexts, encodeTexts, judgmentsOf } from './aligned-texts.js';
+import type { Profile } from './alignment-profile.js';
+import type { TrainingSettings } from './alignment-training.js';
+import { type ChosenLatents, chooseLike, choosePaper, chooseRigorous } from './chosen-latents.js';
+import type { Contrast } from './contrast.js';
+import { type SiteStates, splitStates } from './linear-fit.js';
+import type { MoralTargets } from './moral-targets.js';
+import { columnsOf, type FittingTexts, fitLatents, type SaeFit } from './sae-fit.js';
+
+/** Tokens that thresholds are fitted on, at most. */
+const THRESHOLD_TOKENS = 20_000;
+
+/** What an alignment is made with. */
+export interface SaeAlignmentSettings extends Omit<TrainingSettings, 'name' | 'signal' | 'onEpoch'> {
+  level: number;
+  minEffect: number;
+  permutations: number;
+  /** Whole refits on exchanged judgments. */
+  shuffles: number;
+  threads?: number | undefined;
+}
+
+/** How well an autoencoder gives states back, and with how many latents. */
+export interface Fidelity {
+  fvu: number;
+  l0: number;
+}
+
+export interface AlignedSite {
+  /** Without competition between latents, before alignment. */
+  before: SparseAutoencoder;
+  fit: SaeFit;
+  shuffled: SaeFit[];
+  conversion: { original: Fidelity; converted: Fidelity; fit: (ThresholdFit & { on: string }) | undefined };
+  train: EncodedTexts;
+  test: EncodedTexts;
+  /** Of all parts. */
+  states: SiteStates;
+}
+
+/** What the paper and we align on: the mean over tokens, or the last token's state, which the readout comes from (PAPER.md section 5). */
+export const POOLING = { paper: 'mean', rigorous: 'last' } as const satisfies Record<Profile, string>;
+
+/** Whose judgments a control's texts have: those of any other [paper], or of one with the same foundations [ours]. */
+const EXCHANGE = { paper: 'texts', rigorous: 'within topics' } as const;
+
+/**
+ * @param layer of the autoencoder
+ * @param where names the site in messages
+ * @throws MoralscopeError `unsupported` for an autoencoder that no intervention can be made of; `bad-data` for states that are no
+ * numbers, too few texts, or where no latent is chosen; `cancelled`
+ */
+export async function alignSite(
+  sae: SparseAutoencoder,
+  activations: ActivationDirectory,
+  { layer, where }: { layer: number; where: string },
+  contrast: Contrast & { targets: MoralTargets },
+  matmul: MatMul,
+  settings: SaeAlignmentSettings,
+  { onProgress, signal }: WorkOptions,
+): Promise<AlignedSite> {
+  const { profile, seed, threads, shuffles } = settings;
+  const { split, rows } = contrast;
+  const pooling = POOLING[profile];
+  const all = await activations.read(layer, pooling);
+  requireFinite({ n: activations.rows, d: activations.hidden, data: all }, `${activations.path}, ${where}, '${pooling}'`);
+  const states = splitStates(all, activations.hidden, contrast);
+  const targets = { train: contrast.targets.on(split.train), validation: contrast.targets.on(split.validation) };
+
+  const fitted = new Set(Array.from(split.train, (text) => rows[text]));
+  const { states: onto, on } = await thresholdStates(activations, layer, fitted, { states: states.train, on: pooling });
+  const { sae: before, fit: thresholds } = await asJumpRelu(sae, onto, { threads, signal });
+  const encoder = await SaeEncoder.open(before, threads, signal);
+  let encoded: FittingTexts & { test: EncodedTexts };
+  try {
+    const of = (x: Float32Array) => encodeTexts(encoder, x, x.length / states.d);
+    encoded = {
+      train: await of(states.train),
+      validation: await of(states.validation),
+      test: await of(states.test),
+      states: states.train,
+    };
+  } finally {
+    await encoder.close();
+  }
+  const converted = fidelity(encoded.test, states.test);
+  const original = before === sae ? converted : await fidelityOf(sae, states.test, threads, signal);
+
+  const chosen = await choose();
+  const judged = { train: judgmentsOf(targets.train, profile), validation: judgmentsOf(targets.validation, profile) };
+  const fit = await fitAs(`align ${where}`, where, chosen, judged);
+  const shuffled: SaeFit[] = [];
+  for (let i = 0; i < shuffles; i++) {
+    throwIfCancelled(signal);
+    onProgress?.({ task: `shuffled fits, ${where}`, done: i, total: shuffles, unit: 'steps' });
+    const from = (part: 'train' | 'validation') =>
+      targets[part].exchanged(EXCHANGE[profile], new Random(seed, 'shuffled', part, i));
+    const exchanged = { train: from('train'), validation: from('validation') };
+    const part = SELECTED_ON[profile];
+    const m = targets[part].m.map((pole) => Float32Array.from(exchanged[part], (text) => pole[text]));
+    const like = chooseLike(chosen, columnsOf(encoded[part]), m);
+    const own = {
+      train: judgmentsOf(targets.train, profile, exchanged.train),
+      validation: judgmentsOf(targets.validation, profile, exchanged.validation),
+    };
+    shuffled.push(await fitAs(undefined, `${where}/shuffled/${i}`, like, own));
+  }
+  if (shuffles > 0) onProgress?.({ task: `shuffled fits, ${where}`, done: shuffles, total: shuffles, unit: 'steps' });
+  return {
+    before,
+    fit,
+    shuffled,
+    conversion: { original, converted, fit: thresholds && { ...thresholds, on } },
+    train: encoded.train,
+    test: encoded.test,
+    states,
+  };
+
+  function choose(): Promise<ChosenLatents> | ChosenLatents {
+    const screened = (part: 'train' | 'validation') => ({ columns: columnsOf(encoded[part]), targets: targets[part] });
+    if (profile === 'paper') return choosePaper(screened('validation'), where);
+    const { level, minEffect, permutations } = settings;
+    const onBlock = (done: number) =>
+      onProgress?.({ task: `choose latents, ${where}`, done, total: permutations, unit: 'steps' });
+    return chooseRigorous(screened('train'), where, matmul, { level, minEffect, permutations, seed, signal, onBlock });
+  }
+
+  async function fitAs(task: string | undefined, name: string, of: ChosenLatents, own: Parameters<typeof fitLatents>[3]) {
+    const total = settings.epochs;
+    const report = (done: number, more: Partial<ProgressEvent> = {}) =>
+      task && onProgress?.({ task, done, total, unit: 'steps', ...more });
+    const found = await fitLatents(before, of, encoded, own, matmul, { ...settings, name, signal, onEpoch: report });
+    report(total, { note: `best after ${found.bestEpoch} epochs` });
+    return found;
+  }
+}
+
+/** The texts whose r chooses. */
+const SELECTED_ON = { paper: 'validation', rigorous: 'train' } as const;
+
+/** States that thresholds are fitted on: content tokens of the training texts where there are any stored, spread evenly; else `instead`. */
+async function thresholdStates(
+  activations: ActivationDirectory,
+  layer: number,
+  fitted: ReadonlySet<number>,
+  instead: { states: Float32Array; on: string },
+): Promise<{ states: Float32Array; on: string }> {
+  if (!activations.poolings.includes('tokens')) return instead;
+  const { hidden, details } = activations;
+  const threshold = sinkThreshold(details.calibration, layer);
+  const lengths = activations.tokens();
+  let total = 0;
+  for (const row of fitted) total += lengths[row];
+  const every = Math.ceil(total / THRESHOLD_TOKENS);
+  const parts: Float32Array[] = [];
+  let seen = 0;
+  for (let shard = 0; shard < activations.shardCount; shard++) {
+    const { rows, offsets, states } = await activations.tokenStates(layer, shard);
+    const content = new Set(contentTokens(states, offsets, threshold, hidden));
+    const wanted: number[] = [];
+    rows.forEach((row, i) => {
+      if (!fitted.has(row)) return;
+      for (let token = offsets[i]; token < offsets[i + 1]; token++)
+        if (content.has(token) && seen++ % every === 0) wanted.push(token);
+    });
+    parts.push(takeRows(states, hidden, Int32Array.from(wanted)));
+  }
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined.length > 0 ? { states: joined, on: 'content tokens' } : instead;
+}
+
+/** How well an autoencoder gives states x [n, d] back. */
+export async function fidelityOf(
+  sae: SparseAutoencoder,
+  x: Float32Array,
+  threads?: number,
+  signal?: AbortSignal,
+): Promise<Fidelity> {
+  const encoder = await SaeEncoder.open(sae, threads, signal);
+  try {
+    return fidelity(await encodeTexts(encoder, x, x.length / sae.spec.dIn), x);
+  } finally {
+    await encoder.close();
+  }
+}
+
+/** Fraction of the variance that is left, about the texts' mean, and active latents a text. */
+function fidelity({ n, d, residual, codes }: EncodedTexts, x: Float32Array): Fidelity {
+  const { deviation } = Columns.of(x, n, d);
+  const left = residual.reduce((sum, value) => sum + value * value, 0);
+  return { fvu: left / (n * deviation.reduce((sum, s) => sum + s * s, 0)), l0: codes.latents.length / n };
+}
