@@ -1,4 +1,5 @@
 /** @file Realigned autoencoders as a remedy (PAPER.md section 7), with the controls of section 8. */
+import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ActivationDirectory } from '../activations/directory.js';
 import type { ArtifactDirectory } from '../artifact/directory.js';
@@ -151,6 +152,7 @@ async function makeSae(
       });
       const after = withRows(before, fit.chosen.latents, fit.rows);
       const folder = `sae/${site}`;
+      await mkdir(directory.file(folder), { recursive: true });
       await writeSaeLens(
         directory.file(folder),
         { sae: after, origin },
