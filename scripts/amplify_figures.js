@@ -6,13 +6,14 @@
 import { readFileSync } from 'node:fs';
 import { byBeginning, cutIntoBatches, padBatch, tokenise } from '../dist/activations/batches.js';
 import { wordPairs } from '../dist/activations/calibration.js';
-import { logProbs, logSumExp } from '../dist/activations/log-probs.js';
+import { logProbs } from '../dist/activations/log-probs.js';
 import { fillTemplate } from '../dist/activations/template.js';
 import { pairsRight } from '../dist/alignment/linear-evaluation.js';
 import { openRemedy, requireItsModel } from '../dist/alignment/remedy.js';
 import { logOdds, polarityLabels, readoutStatistics } from '../dist/diagnosis/readout.js';
 import { LanguageModel } from '../dist/index.js';
 import { shapeOf } from '../dist/model/intervention.js';
+import { logSumExp } from '../dist/model/log-sum-exp.js';
 
 const [source, remedyPath, unseen, strengths = '.25,1', arms = 'remedy'] = process.argv.slice(2);
 const rows = readFileSync(unseen, 'utf8')

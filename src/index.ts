@@ -1,8 +1,12 @@
 export { ActivationDirectory } from './activations/directory.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './activations/perplexity.js';
+export { type AlignedRemedy, align } from './alignment/align.js';
+export { AlignOptions } from './alignment/align-options.js';
 export { type FoundFeatures, screenFeatures } from './alignment/features.js';
 export { FeaturesOptions } from './alignment/features-options.js';
 export { Features } from './alignment/features-schema.js';
+export { type InterventionChoice, openRemedy, type Remedy, requireItsModel } from './alignment/remedy.js';
+export { RemedyContent } from './alignment/remedy-schema.js';
 export { capture } from './capture.js';
 export { cacheDirectory, cacheEntries, removeCacheEntry, verifyCacheEntry } from './checkpoint/cache.js';
 export {
