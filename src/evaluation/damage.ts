@@ -1,10 +1,9 @@
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, tokenise } from '../activations/batches.js';
+import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from '../activations/batches.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import type { DecoderSession } from '../model/decoder-session.js';
 import { shapeOf } from '../model/intervention.js';
-import type { LanguageModel } from '../model/language-model.js';
 import type { Steering } from '../model/steering.js';
 import type { TokenBatch } from '../model/token-rows.js';
 import type { WorkOptions } from '../progress.js';
@@ -37,13 +36,15 @@ export async function measureDamage(run: Run, { variant, strength }: Chosen): Pr
     ...strengths.map((each) => ({ arm: own, variant, strength: each })),
     ...controls.map((arm) => ({ arm, variant, strength })),
   ];
+  const maxTokens = Math.min(MAX_TOKENS, model.spec.context);
+  const tokens = await tokenise(general.texts, model.tokenizer, maxTokens, signal);
   const sums: Sums[] = new Array(jobs.length);
   const interventions = (i: number) => interventionsOfJob(run, jobs[i], 'all');
   for (const { shapes, items } of byShape([...jobs.keys()], (i) => interventions(i).map(shapeOf))) {
     const found = await kept.get(['damage', shapes, items.map((i) => nameOfJob(jobs[i]))], () =>
       steered.whole(shapes, { logits: 'all' }, async (session) => {
         const runs = items.map((i) => () => ({ interventions: interventions(i), strength: jobs[i].strength }));
-        const all = await damage({ model, session, texts: general.texts, runs, task: 'damage', onProgress, signal });
+        const all = await damage({ session, tokens, runs, task: 'damage', onProgress, signal });
         return all.map((each) => each.sums);
       }),
     );
@@ -86,11 +87,10 @@ const STATISTICS = {
 type Totals = Readonly<Record<Column, number>>;
 
 export interface DamageOptions extends WorkOptions {
-  model: Pick<LanguageModel, 'tokenizer' | 'spec'>;
   /** Of a decoder with the interventions' shapes and all logits. */
   session: DecoderSession;
   /** General texts. */
-  texts: readonly string[];
+  tokens: TokenisedTexts;
   /** What is done to the model, run by run, at every position. */
   runs: readonly (() => Steering)[];
   task: string;
@@ -103,15 +103,14 @@ export interface DamageOptions extends WorkOptions {
  * @returns sums by text, one a run
  * @throws MoralscopeError `bad-data` where there is no such token
  */
-export async function damage({ model, session, runs, task, ...options }: DamageOptions): Promise<Sums[]> {
-  const { onProgress, signal } = options;
-  const { vocabulary, context } = model.spec;
-  const tokens = await tokenise(options.texts, model.tokenizer, Math.min(MAX_TOKENS, context), signal);
+export async function damage({ session, tokens, runs, task, onProgress, signal }: DamageOptions): Promise<Sums[]> {
+  const { vocabulary } = session.compiled;
+  const count = tokens.offsets.length - 1;
   const length = (text: number) => tokens.offsets[text + 1] - tokens.offsets[text];
-  const long = Int32Array.from(options.texts.keys()).filter((text) => length(text) > 2);
+  const long = Int32Array.from({ length: count }, (_, text) => text).filter((text) => length(text) > 2);
   if (long.length === 0)
     throw new MoralscopeError('bad-data', 'The general texts hold no token to predict.', 'Give texts of three tokens or more.');
-  const sums = runs.map(() => new TextSums<Column>(COLUMNS, options.texts.length));
+  const sums = runs.map(() => new TextSums<Column>(COLUMNS, count));
   const rows = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_LOGITS / vocabulary)));
   let memory = new Float32Array(0);
   let done = 0;
