@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { gunzipSync } from 'node:zlib';
+import { sha256 } from '../artifact/files.js';
 import { MoralscopeError } from '../errors.js';
 
 /** A good and a bad action that differ in little else. */
@@ -14,14 +16,15 @@ const FIELDS = [
 ] as const;
 
 /**
- * The pairs of a JSONL file with the fields `virtue` and `vice`, or `moral_action` and `immoral_action`. A pair with a text that an
+ * The pairs of a JSONL file, gzipped where its name ends in .gz, with the fields `virtue` and `vice`, or `moral_action` and `immoral_action`. A pair with a text that an
  * earlier one has is left out, so that no text is on two sides of a split.
  * @throws MoralscopeError `not-found`; `bad-file` naming the line
  */
 export async function readPairs(path: string): Promise<{ pairs: ContrastPair[]; repeated: number }> {
-  const content = await readFile(path, 'utf8').catch((cause) => {
+  const bytes = await readFile(path).catch((cause) => {
     throw new MoralscopeError('not-found', `${path} cannot be read: ${cause.message}.`, 'Give a JSONL file of pairs.', { cause });
   });
+  const content = (path.endsWith('.gz') ? unzipped(bytes, path) : bytes).toString('utf8');
   const pairs: ContrastPair[] = [];
   const seen = new Set<string>();
   let repeated = 0;
@@ -36,6 +39,22 @@ export async function readPairs(path: string): Promise<{ pairs: ContrastPair[]; 
     seen.add(pair.virtue).add(pair.vice);
   }
   return { pairs, repeated };
+}
+
+/** What tells these pairs from others. */
+export const pairsHash = (pairs: readonly ContrastPair[]) => sha256(JSON.stringify(pairs));
+
+function unzipped(bytes: Buffer, path: string): Buffer {
+  try {
+    return gunzipSync(bytes);
+  } catch (cause) {
+    throw new MoralscopeError(
+      'bad-file',
+      `${path} is no whole gzip file: ${(cause as Error).message}.`,
+      'Fetch it again, or give it unzipped.',
+      { cause },
+    );
+  }
 }
 
 function pairOf(line: string, where: string): ContrastPair {

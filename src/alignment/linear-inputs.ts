@@ -4,7 +4,7 @@ import { capture } from '../activations/capture.js';
 import { ActivationDirectory } from '../activations/directory.js';
 import { selectLayers } from '../activations/layers.js';
 import type { ArtifactDirectory } from '../artifact/directory.js';
-import { sha256, sha256File } from '../artifact/files.js';
+import { sha256File } from '../artifact/files.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { requireSameCorpus } from '../diagnosis/diagnose.js';
 import { MoralscopeError } from '../errors.js';
@@ -15,7 +15,7 @@ import type { WorkOptions } from '../progress.js';
 import { requireItsModel } from '../sae/eval/requirements.js';
 import type { AlignOptions } from './align-options.js';
 import { type Contrast, contrastOfCorpus, contrastOfPairs } from './contrast.js';
-import { type ContrastPair, readPairs } from './contrast-pairs.js';
+import { type ContrastPair, pairsHash, readPairs } from './contrast-pairs.js';
 import type { RemedyContent } from './remedy-schema.js';
 
 type Options = AlignOptions & WorkOptions;
@@ -152,5 +152,3 @@ export class LinearInputs {
     return selected;
   }
 }
-
-const pairsHash = (pairs: readonly ContrastPair[]) => sha256(JSON.stringify(pairs));

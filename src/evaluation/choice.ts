@@ -2,7 +2,7 @@ import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { readoutStatistics } from '../diagnosis/readout.js';
 import { MoralscopeError } from '../errors.js';
 import { readJobs } from './readings.js';
-import { type Job, kindsOf, type Run } from './run.js';
+import { type Job, kindsOf, type Run, someOfEach } from './run.js';
 import { spreadOf } from './said.js';
 import type { Choice, Verification } from './schema.js';
 import { type Variant, variantsOf } from './steered-arms.js';
@@ -54,9 +54,9 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
   );
   const { variant } = jobs[best];
   const kinds = kindsOf(controls);
-  const peers = kinds
-    .flatMap((kind) => controls.filter((arm) => arm.kind === kind).slice(0, CURVE_CONTROLS))
-    .flatMap((arm) => strengths.map((strength): Job => ({ arm, variant, strength })));
+  const peers = someOfEach(controls, CURVE_CONTROLS).flatMap((arm) =>
+    strengths.map((strength): Job => ({ arm, variant, strength })),
+  );
   const theirs = peers.length > 0 ? await readJobs(run, part, texts, peers, 'choose: controls') : [];
   const curve = strengths.map((strength) => ({
     strength,

@@ -9,7 +9,7 @@ import type { TokenBatch } from '../model/token-rows.js';
 import type { WorkOptions } from '../progress.js';
 import { NextTokens } from '../sae/eval/next-token.js';
 import { TextSums } from '../sae/eval/text-sums.js';
-import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run } from './run.js';
+import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run, someOfEach } from './run.js';
 import { spreadOf } from './said.js';
 import type { Damage } from './schema.js';
 import { byShape } from './steered-arms.js';
@@ -18,6 +18,9 @@ const MAX_TOKENS = 512;
 /** Rows of a batch, and how many logits it may have: 128 MiB of them, of which three are in memory. */
 const BATCH_ROWS = 1024;
 const BATCH_LOGITS = 1 << 25;
+
+/** Controls of a kind whose damage is measured. */
+const MOST_CONTROLS = 20;
 
 /** Sums over the tokens that are predicted: their number, and in nats what they cost untouched and steered, and the divergence. */
 const COLUMNS = ['tokens', 'original', 'steered', 'kl'] as const;
@@ -29,9 +32,10 @@ type Sums = TextSums<Column>;
  * would hide its damage otherwise.
  */
 export async function measureDamage(run: Run, { variant, strength }: Chosen): Promise<Damage> {
-  const { model, remedy, controls, general, steered, kept, options } = run;
+  const { model, remedy, general, steered, kept, options } = run;
   const { strengths, bootstraps, seed, onProgress, signal } = options;
   const own = remedy.arm(REMEDY_ARM);
+  const controls = someOfEach(run.controls, MOST_CONTROLS);
   const jobs: Job[] = [
     ...strengths.map((each) => ({ arm: own, variant, strength: each })),
     ...controls.map((arm) => ({ arm, variant, strength })),

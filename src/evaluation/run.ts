@@ -60,6 +60,11 @@ export function interventionsOfJob(
 /** What tells a job from others. */
 export const nameOfJob = (job: Job | undefined) => job && [job.arm.name, job.variant, job.strength];
 
+/** Of each kind the first so many controls, where measuring all would take long. */
+export function someOfEach(controls: readonly ControlArm[], most: number): ControlArm[] {
+  return kindsOf(controls).flatMap((kind) => controls.filter((arm) => arm.kind === kind).slice(0, most));
+}
+
 /** The controls' kinds, in their order. */
 export function kindsOf(controls: readonly { kind: ControlKind }[]): ControlKind[] {
   return [...new Set(controls.map(({ kind }) => kind))];

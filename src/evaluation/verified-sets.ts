@@ -1,7 +1,7 @@
 import type { RemedyContent } from '../alignment/remedy-schema.js';
 import { splitTexts } from '../diagnosis/split.js';
 import { MoralscopeError } from '../errors.js';
-import { normalisedText } from '../moral/text.js';
+import { actionText, normalisedText } from '../moral/text.js';
 import { Random } from '../random.js';
 import { crossFolds, type Fold } from './held-out-scores.js';
 import { type LabelledTexts, ofUnits } from './labelled-texts.js';
@@ -49,7 +49,7 @@ export function dealParts(sets: readonly LabelledTexts[], { remedy, maxTexts, se
     const { train, validation } = splitTexts(fitted.units, remedy.seed);
     const units = new Set([...train, ...validation]);
     fitted.texts.forEach((text, i) => {
-      if (units.has(fitted.unit[i])) used.add(normalisedText(text));
+      if (units.has(fitted.unit[i])) used.add(formOf(text));
     });
   }
   return sets.map((set, i) => {
@@ -112,9 +112,13 @@ function otherParts(
   return {
     set: kept,
     fittedOn: false,
-    relation: `${known ? `another data set than ${known.name}, which the remedy was fitted on` : 'the remedy was fitted on no data set'}${
-      choosing ? '; 30% of it chose the strength' : ''
-    }`,
+    relation: [
+      known ? `another data set than ${known.name}, which the remedy was fitted on` : 'the remedy was fitted on no data set',
+      known && choosing ? `${known.name} was not given, so texts in common are not known` : undefined,
+      choosing ? '30% of it chose the strength' : undefined,
+    ]
+      .filter((part) => part !== undefined)
+      .join('; '),
     test: positions.filter(isTest),
     choose: positions.filter((text) => !isTest(text)),
     folds: crossFolds(kept, seed).map((fold) => ({ ...fold, test: fold.test.filter(isTest) })),
@@ -127,10 +131,13 @@ function otherParts(
 function unseenUnits({ texts, unit, units }: LabelledTexts, used: ReadonlySet<string>): Int32Array {
   const seen = new Uint8Array(units);
   texts.forEach((text, i) => {
-    if (used.has(normalisedText(text))) seen[unit[i]] = 1;
+    if (used.has(formOf(text))) seen[unit[i]] = 1;
   });
   return Int32Array.from({ length: units }, (_, u) => u).filter((u) => seen[u] === 0);
 }
+
+/** What makes two texts the same, whatever file they are from. */
+const formOf = (text: string) => normalisedText(actionText(text));
 
 /** How many units hold about so many texts. */
 function unitsOf({ texts, units }: LabelledTexts, most: number): number {

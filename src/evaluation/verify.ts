@@ -15,7 +15,7 @@ import type { WorkOptions } from '../progress.js';
 import { Random } from '../random.js';
 import { runInThread } from '../work-thread.js';
 import { KeptWork } from './kept-work.js';
-import { readLabelled, readPairs } from './labelled-files.js';
+import { labelledLines, labelledPairs } from './labelled-files.js';
 import { type LabelledTexts, labelledCorpus } from './labelled-texts.js';
 import { Verification } from './schema.js';
 import { findVerification } from './verification.js';
@@ -132,8 +132,8 @@ async function readSets(
     corpora.set(read.sha256, read);
     sets.push(labelledCorpus(read));
   }
-  for (const path of pairs) sets.push(await readPairs(path, signal));
-  for (const path of labelled) sets.push(await readLabelled(path, signal));
+  for (const path of pairs) sets.push(await labelledPairs(path));
+  for (const path of labelled) sets.push(await labelledLines(path, signal));
   if (sets.length === 0)
     throw new MoralscopeError(
       'misuse',
@@ -157,5 +157,5 @@ async function generalTexts({
   const texts = text === undefined ? GENERAL_SENTENCES : await readTexts(text, { onProgress, signal });
   if (texts.length <= maxGeneral) return { source, texts };
   const chosen = new Random(seed, 'general text').permutation(texts.length).slice(0, maxGeneral).sort();
-  return { source, texts: Array.from(chosen, (i) => texts[i]) };
+  return { source: `${maxGeneral} texts of ${source}`, texts: Array.from(chosen, (i) => texts[i]) };
 }
