@@ -55,16 +55,17 @@ export class NextToken {
       total += weight;
     }
     checked(total);
-    let least = minP;
+    let [least, kth] = [minP, 0];
     if (topK > 0 && topK < weights.length) {
-      const kth = this.smallestNeeded(topK, 0, false);
+      kth = this.smallestNeeded(topK, this.gather(this.boundOfTop(topK)), false);
       if (topP < 1) total = sum(weights, kth);
       least = Math.max(least, kth);
     }
     if (topP < 1) {
       // All tokens with less than this together have less than what may be left out.
       const negligible = ((1 - topP) * total) / weights.length;
-      least = Math.max(least, this.smallestNeeded(topP * total, negligible, true));
+      const needed = this.smallestNeeded(topP * total, this.gather(Math.max(kth, negligible)), true);
+      least = Math.max(least, needed);
     }
     if (least > 0) for (let id = 0; id < weights.length; id++) if (weights[id] < least) weights[id] = 0;
     return weights;
@@ -76,14 +77,37 @@ export class NextToken {
     return this.penalised;
   }
 
-  /**
-   * The smallest weight that is needed when the largest are taken one by one until there are so many, or together weigh so much.
-   * @param least none that is smaller is needed
-   */
-  private smallestNeeded(target: number, least: number, byWeight: boolean): number {
-    const { weights, candidates: x } = this;
+  /** A weight that at least so many reach: that many blocks of the vocabulary have one. */
+  private boundOfTop(count: number): number {
+    const { weights, candidates: largest } = this;
+    const blocks = 4 * count;
+    if (blocks >= weights.length) return 0;
+    const size = Math.ceil(weights.length / blocks);
     let end = 0;
-    for (let id = 0; id < weights.length; id++) if (weights[id] >= least) x[end++] = weights[id];
+    for (let from = 0; from < weights.length; from += size, end++) {
+      const to = Math.min(from + size, weights.length);
+      let most = weights[from];
+      for (let id = from + 1; id < to; id++) if (weights[id] > most) most = weights[id];
+      largest[end] = most;
+    }
+    return end < count ? 0 : this.smallestNeeded(count, end, false);
+  }
+
+  /** Puts the weights from `least` up among the candidates. */
+  private gather(least: number): number {
+    const { weights, candidates } = this;
+    let end = 0;
+    for (let id = 0; id < weights.length; id++) if (weights[id] >= least) candidates[end++] = weights[id];
+    return end;
+  }
+
+  /**
+   * The smallest that is needed when the largest of the first candidates are taken one by one until there are so many, or together
+   * weigh so much. The candidates change places.
+   */
+  private smallestNeeded(target: number, candidates: number, byWeight: boolean): number {
+    const x = this.candidates;
+    let end = candidates;
     let start = 0;
     let taken = 0;
     for (;;) {
