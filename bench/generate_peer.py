@@ -26,7 +26,7 @@ def generate(model, prompts, tokens):
         input_ids=ids,
         attention_mask=mask,
         generation_config=transformers.GenerationConfig(
-            do_sample=False, max_new_tokens=tokens, eos_token_id=None, pad_token_id=0
+            do_sample=False, max_new_tokens=tokens, pad_token_id=0
         ),
     )
     return found[:, longest:].tolist()
@@ -37,6 +37,8 @@ def main(path):
     torch.set_num_threads(request["threads"])
     folder, file = os.path.split(os.path.abspath(path)) if path.endswith(".gguf") else (path, None)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
+    # Without an end, so that every text has as many tokens.
+    model.generation_config.eos_token_id = None
     seconds = {"one": [], "all": []}
     for _ in range(request["repeats"] + 1):
         for kind, prompts in (("one", request["prompts"][:1]), ("all", request["prompts"])):

@@ -6,7 +6,7 @@
 
 Made with torch 2.13.0, transformers 5.23.0, gguf 0.19.0, accelerate 1.15.0, tokenizers 0.22.2.
 
-A model: 20 prompts, each by itself, 64 tokens by `generate` in fp32, ends of text included, with the margin of the likeliest token's
+A model: 20 prompts, each by itself, up to 64 tokens by `generate` in fp32, with the margin of the likeliest token's
 logit over the next one at each step; plain, and as the chat template writes it where there is one. Sampling: the logits of a small
 vocabulary, the tokens before, and the probabilities that transformers' processors and warpers make of them, in their order.
 """
@@ -60,7 +60,6 @@ def continuation(model, ids):
         generation_config=GenerationConfig(
             do_sample=False,
             max_new_tokens=TOKENS,
-            eos_token_id=None,
             pad_token_id=0,
             output_logits=True,
             return_dict_in_generate=True,

@@ -34,17 +34,17 @@ describe.each(['smollm2', 'gemma3'] as const)('%s', (name) => {
     expect(prompts.map((ids) => [...ids])).toEqual(expected.map(({ prompt }) => prompt));
     const generator = await model.generator({ sequences: prompts.length });
     expect(generator.endTokens).toContain(ENDS[name]);
-    const found = await generator.generate(prompts, { maxTokens: 64, ignoreEos: true });
+    const found = await generator.generate(prompts, { maxTokens: 64 });
     await generator.close();
     await model.close();
     let compared = 0;
     for (const [i, { ids, margins }] of expected.entries()) {
       const tokens = [...found[i].tokenIds];
-      expect(tokens).toHaveLength(ids.length);
       const same = ids.findIndex((id, step) => tokens[step] !== id);
       compared += same < 0 ? ids.length : same;
       if (same >= 0) expect(margins[same], `prompt ${i}, token ${same}`).toBeLessThan(CLOSE);
+      else expect(tokens).toHaveLength(ids.length);
     }
-    expect(compared / (64 * expected.length)).toBeGreaterThan(0.9);
+    expect(compared / expected.reduce((sum, { ids }) => sum + ids.length, 0)).toBeGreaterThan(0.9);
   });
 });
