@@ -106,7 +106,7 @@ export class DecoderCache {
       const { data } = present[`present.${name}`] as { data: Float32Array };
       for (const [text, n] of counts.entries())
         for (let row = text * heads; row < (text + 1) * heads; row++)
-          memory.set(data.subarray(row * length * width, (row * length + n) * width), (row * this.room + before[text]) * width);
+          copy(data, row * length * width, n * width, memory, (row * this.room + before[text]) * width);
     }
     this.lengths = lengths;
   }
@@ -149,6 +149,12 @@ export class DecoderCache {
       }
     }
   }
+}
+
+/** A step has thousands of these that are as long as one token's, for which making views takes longer than the copying. */
+function copy(from: Float32Array, start: number, count: number, to: Float32Array, at: number): void {
+  if (count > 512) to.set(from.subarray(start, start + count), at);
+  else for (let i = 0; i < count; i++) to[at + i] = from[start + i];
 }
 
 /** Tokens to make room for where there are so many: more than these, so that room is made but now and then. */

@@ -119,17 +119,10 @@ export class LanguageModel {
    */
   async generator({ arms = {}, onProgress, signal, ...given }: OpenGeneratorOptions = {}): Promise<TextGenerator> {
     const options = parseOptions(GeneratorOptions, given);
-    const compiled = await this.compile({
-      sites: [],
-      logits: 'last',
-      cache: true,
-      precision: options.precision,
-      interventions: shapesOfArms(arms),
-      onProgress,
-      signal,
-    });
-    const { path: checkpoint } = this.checkpoint;
-    return TextGenerator.start({ compiled, model: this.name, checkpoint, threads: this.threads, options, arms });
+    shapesOfArms(arms);
+    requireMemory(this.name, this.spec, { sites: [], logits: 'last', precision: options.precision });
+    const checkpoint = { path: this.checkpoint.path, sha256: this.sha256 };
+    return TextGenerator.start({ model: this.name, checkpoint, threads: this.threads, options, arms }, { onProgress, signal });
   }
 
   /**

@@ -3,8 +3,11 @@ import { freemem } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { boundaryTokens } from '../../checkpoint/boundary-tokens.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { MoralscopeError } from '../../errors.js';
+import { MoralscopeError, throwIfCancelled } from '../../errors.js';
+import { compileDecoder } from '../compile.js';
+import type { CompiledDecoder } from '../compiled-decoder.js';
 import { DecodingSession } from '../decoding-session.js';
+import { shapesOfArms } from './arms.js';
 import { ContinuousBatching } from './batching.js';
 import {
   type GenerationCommand,
@@ -22,23 +25,32 @@ const SHARE = 1 / 4;
 const SLACK = 1.5;
 
 const port = parentPort!;
-const { compiled, model, checkpoint: path, threads, options, arms } = workerData as GenerationThreadData;
+const { model, checkpoint: source, threads, options, arms } = workerData as GenerationThreadData;
 const send = (reply: GenerationReply) => port.postMessage(reply);
 
-async function open() {
-  const checkpoint = await openCheckpoint(path);
+async function open(signal: AbortSignal) {
+  // What is known of it need not be computed again.
+  const checkpoint = { ...(await openCheckpoint(source.path)), sha256: async () => source.sha256 };
   let tools: SequenceTools;
+  let compiled: CompiledDecoder;
   try {
+    compiled = await compileDecoder(checkpoint, {
+      sites: [],
+      logits: 'last',
+      cache: true,
+      precision: options.precision,
+      interventions: shapesOfArms(arms),
+      onProgress: (event) => send({ kind: 'progress', event }),
+      signal,
+    });
     const tokenizer = await checkpoint.tokenizer();
-    tools = {
-      tokenizer,
-      nextToken: new NextToken(compiled.vocabulary),
-      boundaries: await boundaryTokens(checkpoint, tokenizer),
-      context: compiled.context,
-    };
+    const { context, vocabulary } = compiled;
+    const boundaries = await boundaryTokens(checkpoint, tokenizer);
+    tools = { tokenizer, boundaries, context, vocabulary, nextToken: new NextToken(vocabulary) };
   } finally {
     await checkpoint.close();
   }
+  throwIfCancelled(signal);
   const session = await DecodingSession.open(compiled, { threads });
   const { layers, heads, width } = compiled.cache!;
   const bytes = options.cacheMiB === undefined ? SHARE * (process.availableMemory() || freemem()) : options.cacheMiB * 2 ** 20;
@@ -64,10 +76,9 @@ function toSequence(request: GenerationRequest, tools: SequenceTools): Sequence[
   }
 }
 
-function promptIds(prompt: Prompt, { tokenizer, boundaries: { begin } }: SequenceTools): Int32Array {
+function promptIds(prompt: Prompt, { tokenizer, boundaries: { begin }, context, vocabulary }: SequenceTools): Int32Array {
   const given = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
   const ids = given.length === 0 && begin !== undefined ? Int32Array.of(begin) : given;
-  const { vocabulary, context } = compiled;
   if (ids.length === 0)
     throw new MoralscopeError(
       'bad-data',
@@ -90,9 +101,12 @@ function promptIds(prompt: Prompt, { tokenizer, boundaries: { begin } }: Sequenc
   return ids;
 }
 
-try {
-  const { session, batching, tools } = await open();
-  port.on('message', async (command: GenerationCommand) => {
+const closing = new AbortController();
+const opened = open(closing.signal);
+port.on('message', async (command: GenerationCommand) => {
+  if (command.kind === 'close') closing.abort();
+  try {
+    const { session, batching, tools } = await opened;
     if (command.kind === 'add') batching.add(command.requests.flatMap((request) => toSequence(request, tools)));
     else if (command.kind === 'cancel') batching.cancel(command.id);
     else {
@@ -100,9 +114,13 @@ try {
       await session.close();
       port.close();
     }
-  });
-  send({ kind: 'ready', endTokens: tools.boundaries.ends });
-} catch (error) {
+  } catch (error) {
+    lose(error);
+  }
+});
+opened.then(({ tools }) => send({ kind: 'ready', endTokens: tools.boundaries.ends }), lose);
+
+function lose(error: unknown): void {
   send({ kind: 'lost', error: toSent(error) });
   port.close();
 }

@@ -1,7 +1,7 @@
 /** @file What the thread that generates is told, and what it tells. */
 import type { ErrorCode } from '../../errors.js';
 import { MoralscopeError } from '../../errors.js';
-import type { CompiledDecoder } from '../compiled-decoder.js';
+import type { ProgressEvent } from '../../progress.js';
 import type { Arms } from './arms.js';
 import type { LogProbs } from './log-probs.js';
 import type { GenerationOptions, GeneratorOptions } from './options.js';
@@ -13,11 +13,9 @@ export type FinishReason = 'stop' | 'length' | 'cancelled';
 
 /** What the thread is started with. */
 export interface GenerationThreadData {
-  compiled: CompiledDecoder;
   /** Name of the model, for messages. */
   model: string;
-  /** Of the checkpoint, for its tokenizer. */
-  checkpoint: string;
+  checkpoint: { path: string; sha256: string };
   threads: number | undefined;
   options: GeneratorOptions;
   arms: Arms;
@@ -33,7 +31,10 @@ export interface GenerationRequest {
 
 export type GenerationCommand =
   /** These begin together. */
-  { kind: 'add'; requests: GenerationRequest[] } | { kind: 'cancel'; id: number } | { kind: 'close' };
+  | { kind: 'add'; requests: GenerationRequest[] }
+  | { kind: 'cancel'; id: number }
+  /** Also while it is opening. */
+  | { kind: 'close' };
 
 /** What is new of a request. */
 export interface GenerationUpdate {
@@ -52,6 +53,7 @@ export interface GenerationEnd {
 }
 
 export type GenerationReply =
+  | { kind: 'progress'; event: ProgressEvent }
   | { kind: 'ready'; endTokens: number[] }
   | { kind: 'updates'; updates: GenerationUpdate[] }
   | { kind: 'failed'; id: number; error: SentError }

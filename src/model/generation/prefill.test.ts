@@ -10,7 +10,7 @@ import { LanguageModel } from '../language-model.js';
 import { NextToken } from './next-token.js';
 import { GenerationOptions } from './options.js';
 import { Prefill, type ReadPrompt } from './prefill.js';
-import { Sequence } from './sequence.js';
+import { Sequence, type SequenceTools } from './sequence.js';
 
 /** @file However prompts are cut into parts, what is found of them is the same. */
 
@@ -45,25 +45,25 @@ const groups: Record<string, Int32Array[]> = {
   'one alone': [Int32Array.from(own(50))],
 };
 
+function tools(): SequenceTools {
+  const { vocabulary, context } = session.compiled;
+  const boundaries = { begin: undefined, ends: [] };
+  return { tokenizer: model.tokenizer, nextToken: new NextToken(vocabulary), boundaries, context, vocabulary };
+}
+
 /** What is found of each prompt: log-probabilities of its tokens and its first new one, and what it then goes on from. */
 async function read(
   prompts: readonly Int32Array[],
   tokens: number,
   { all = true, arm, strengths }: { all?: boolean; arm?: Intervention[]; strengths?: readonly number[] } = {},
 ) {
-  const tools = {
-    tokenizer: model.tokenizer,
-    nextToken: new NextToken(session.compiled.vocabulary),
-    boundaries: { begin: undefined, ends: [] },
-    context: session.compiled.context,
-  };
   const options = GenerationOptions.parse({ maxTokens: 5, logProbs: 2, ...(all && { promptLogProbs: 1 }) });
   const sequences = prompts.map(
     (prompt, id) =>
       new Sequence(
         { id, stream: id, options: { ...options, ...(arm && { arm: 'arm', strength: strengths?.[id] ?? 1 }) } },
         prompt,
-        tools,
+        tools(),
       ),
   );
   const prefill = new Prefill(session, sequences, arm);
@@ -129,14 +129,8 @@ test('a text that ends while others are read leaves them as they are', async () 
   const prompts = groups['that have nothing in common'];
   const whole = await read(prompts, 1000);
   for (const gone of [0, 1]) {
-    const tools = {
-      tokenizer: model.tokenizer,
-      nextToken: new NextToken(session.compiled.vocabulary),
-      boundaries: { begin: undefined, ends: [] },
-      context: session.compiled.context,
-    };
     const options = GenerationOptions.parse({ maxTokens: 5 });
-    const sequences = prompts.map((prompt, id) => new Sequence({ id, stream: id, options }, prompt, tools));
+    const sequences = prompts.map((prompt, id) => new Sequence({ id, stream: id, options }, prompt, tools()));
     const prefill = new Prefill(session, sequences, undefined);
     const ready = await prefill.next(3);
     prefill.keep(({ id }) => id !== gone);

@@ -14,6 +14,7 @@ export interface SequenceTools {
   nextToken: NextToken;
   boundaries: BoundaryTokens;
   context: number;
+  vocabulary: number;
 }
 
 /** Tokens of the prompt that say how the first word after it is spelled. */

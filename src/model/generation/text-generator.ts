@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { MoralscopeError } from '../../errors.js';
+import { MoralscopeError, throwIfCancelled } from '../../errors.js';
 import { parseOptions } from '../../options.js';
+import type { WorkOptions } from '../../progress.js';
 import { type Arms, requireArm } from './arms.js';
 import { type Generation, GenerationStream } from './generation-stream.js';
 import {
@@ -47,21 +48,30 @@ export class TextGenerator {
     worker.on('exit', (status) => this.lose(new Error(`the thread that generates ended with status ${status}`)));
   }
 
-  /** @throws MoralscopeError what the model's tokenizer throws */
-  static async start(data: GenerationThreadData): Promise<TextGenerator> {
+  /** @throws MoralscopeError what compiling the model and reading its tokenizer throw */
+  static async start(data: GenerationThreadData, { onProgress, signal }: WorkOptions = {}): Promise<TextGenerator> {
     // Flags of the process, such as --input-type of a script given on the command line, do not suit the thread.
     const options = { workerData: data, execArgv: [] };
     const worker = new Worker(new URL('./generation-thread.js', import.meta.url), options);
     const generator = new TextGenerator(worker, data.arms);
-    await new Promise<void>((resolve, reject) => {
-      worker.on('message', (reply: GenerationReply) => {
-        if (reply.kind === 'ready') resolve();
-        if (reply.kind === 'lost') reject(fromSent(reply.error));
+    const stop = () => worker.postMessage({ kind: 'close' } satisfies GenerationCommand);
+    if (signal?.aborted) stop();
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        worker.on('message', (reply: GenerationReply) => {
+          if (reply.kind === 'progress') onProgress?.(reply.event);
+          if (reply.kind === 'ready') resolve();
+          if (reply.kind === 'lost') reject(fromSent(reply.error));
+        });
+        worker.on('error', reject);
+        worker.on('exit', (status) => reject(new Error(`the thread that generates ended with status ${status}`)));
       });
-      worker.on('error', reject);
-      worker.on('exit', (status) => reject(new Error(`the thread that generates ended with status ${status}`)));
-    });
-    return generator;
+      throwIfCancelled(signal);
+      return generator;
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
   }
 
   /**
@@ -127,7 +137,8 @@ export class TextGenerator {
     if (reply.kind === 'ready') this.endTokens = reply.endTokens;
     else if (reply.kind === 'lost') this.lose(fromSent(reply.error));
     else if (reply.kind === 'failed') this.endOf(reply.id)?.fail(fromSent(reply.error));
-    else for (const update of reply.updates) (update.end ? this.endOf(update.id) : this.streams.get(update.id))?.add(update);
+    else if (reply.kind === 'updates')
+      for (const update of reply.updates) (update.end ? this.endOf(update.id) : this.streams.get(update.id))?.add(update);
   }
 
   private endOf(id: number): GenerationStream | undefined {
