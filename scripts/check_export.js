@@ -1,10 +1,10 @@
 // Checks that a directory of `moralscope export --format onnx` gives in @huggingface/transformers (Node) and in onnxruntime-web (WASM,
 // headless Chromium) what it gives here: token ids, logits of a batch padded on the left, greedy continuations.
-// Seen with @huggingface/transformers 4.3.1, onnxruntime-web 1.31.0, playwright-core 1.61, Chromium 142.
+// Seen with @huggingface/transformers 4.3.1, onnxruntime-web 1.31.0, playwright-core 1.65.1, Chromium 156.
 //
 //   npm run build
-//   node scripts/check_export.js --dir EXPORTED --model M [--remedy R --mode M --strength S] --modules DIR/node_modules
-//     [--chromium /usr/bin/chromium] [--save ours.safetensors, for check_export.py]
+//   node scripts/check_export.js --dir EXPORTED --model M [--remedy R --mode M --strength S --precision P]
+//     [--modules DIR/node_modules [--chromium /usr/bin/chromium]] [--save FILE.safetensors, our logits for check_export.py]
 //
 // DIR is where `npm install @huggingface/transformers onnxruntime-web playwright-core` was run.
 import { createReadStream } from 'node:fs';
@@ -23,14 +23,14 @@ import { LanguageModel } from '../dist/model/language-model.js';
 const { values: flags } = parseArgs({
   options: {
     ...Object.fromEntries(
-      ['dir', 'model', 'remedy', 'mode', 'modules', 'chromium', 'save'].map((name) => [name, { type: 'string' }]),
+      ['dir', 'model', 'remedy', 'mode', 'precision', 'modules', 'chromium', 'save'].map((name) => [name, { type: 'string' }]),
     ),
     strength: { type: 'string', default: '1' },
     tokens: { type: 'string', default: '24' },
   },
 });
 const directory = resolve(flags.dir);
-const modules = resolve(flags.modules);
+const modules = flags.modules && resolve(flags.modules);
 const strength = Number(flags.strength);
 const steps = Number(flags.tokens);
 const PROMPTS = [
@@ -45,8 +45,15 @@ const check = (what, value, good) => {
   failed ||= !good;
   say(`${good ? 'ok  ' : 'FAIL'} ${what}: ${value}`);
 };
-const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b), 0);
-const worst = (a, b) => (a.length === b.length ? most(a.map((value, i) => Math.abs(value - b[i]))) : Number.POSITIVE_INFINITY);
+const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+const least = (numbers) => numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+/** Largest difference, and that as a share of the range of what is expected. */
+function difference(found, expected) {
+  if (found.length !== expected.length) return { largest: Number.POSITIVE_INFINITY, share: Number.POSITIVE_INFINITY };
+  const largest = most(found.map((value, i) => Math.abs(value - expected[i])));
+  return { largest, share: largest / (most(expected) - least(expected)) };
+}
+const shown = ({ largest, share }) => `${largest.toExponential(1)}, ${share.toExponential(1)} of their range`;
 const argmax = (row) => row.reduce((best, value, i) => (value > row[best] ? i : best), 0);
 
 /** Logits after each token of each text, and greedy continuations, by our own session. */
@@ -54,7 +61,8 @@ async function own() {
   const model = await LanguageModel.open(flags.model);
   const remedy = flags.remedy && (await openRemedy(flags.remedy));
   const interventions = remedy ? remedy.interventions({ mode: flags.mode }) : [];
-  const session = await model.decoding({ sites: [], logits: 'all', interventions: interventions.map(shapeOf) });
+  const { precision } = flags;
+  const session = await model.decoding({ sites: [], logits: 'all', interventions: interventions.map(shapeOf), precision });
   const steering = { interventions, strength };
   const texts = PROMPTS.map((prompt) => Array.from(model.tokenizer.encode(prompt)));
   const { vocabulary } = session.compiled;
@@ -76,7 +84,7 @@ async function own() {
   await session.close();
   const { tokenizer } = model;
   await model.close();
-  return { results, tokenizer, vocabulary, ends: [] };
+  return { results, tokenizer, vocabulary };
 }
 
 /** Lengths of the same in which continuations agree; a text that ended counts as a whole. */
@@ -104,17 +112,24 @@ async function inNode({ results, tokenizer, vocabulary }) {
   );
 
   const model = await tjs.AutoModelForCausalLM.from_pretrained(name);
-  const inputs = theirs(PROMPTS, { padding: true });
+  const inputs = {
+    ...theirs(PROMPTS, { padding: true }),
+    ...(model.sessions.model.inputNames.includes('strength') && {
+      strength: new tjs.Tensor('float32', Float32Array.of(strength), [1]),
+    }),
+  };
+  // What `generate` hands on to the graph.
+  model.forward_params.push('strength');
   const { logits } = await model(inputs);
   const [, length] = inputs.input_ids.dims;
   const errors = results.map(({ ids, logits: expected }, text) => {
     const from = (text * length + length - ids.length) * vocabulary;
-    return worst(logits.data.slice(from, (text + 1) * length * vocabulary), expected);
+    return difference(logits.data.slice(from, (text + 1) * length * vocabulary), expected);
   });
   check(
     'transformers.js, logits of a batch padded on the left, largest difference',
-    most(errors).toExponential(1),
-    most(errors) < 1e-3,
+    errors.map(shown).join('; '),
+    errors.every(({ share }) => share < 1e-5),
   );
   const generated = await model.generate({ ...inputs, max_new_tokens: steps, do_sample: false });
   const agree = results.map(({ continued }, text) => {
@@ -164,7 +179,7 @@ async function inBrowser({ results, vocabulary }) {
     await page.goto(url);
     const { ids, logits, continued } = results[0];
     const found = await page.evaluate(
-      async ({ ids, count, vocabulary }) => {
+      async ({ ids, count, vocabulary, strength }) => {
         const ort = await import('/modules/onnxruntime-web/dist/ort.wasm.min.mjs');
         ort.env.wasm.wasmPaths = '/modules/onnxruntime-web/dist/';
         ort.env.wasm.numThreads = 1;
@@ -178,7 +193,8 @@ async function inBrowser({ results, vocabulary }) {
         let past = {};
         for (const { name, shape } of session.inputMetadata)
           if (name.startsWith('past')) past[name] = new ort.Tensor('float32', new Float32Array(0), [1, shape[1], 0, shape[3]]);
-        const [continued, read] = [[], []];
+        const given = { strength: new ort.Tensor('float32', Float32Array.of(strength), [1]) };
+        const continued = [];
         let [next, seen, first] = [ids, 0, undefined];
         for (let step = 0; step < count; step++) {
           const end = seen + next.length;
@@ -187,6 +203,7 @@ async function inBrowser({ results, vocabulary }) {
             attention_mask: int64(range(0, end).map(() => 1)),
             position_ids: int64(range(seen, end)),
             ...past,
+            ...given,
           };
           const out = await session.run(Object.fromEntries(session.inputNames.map((name) => [name, feeds[name]])));
           first ??= Array.from(out.logits.data);
@@ -196,16 +213,15 @@ async function inBrowser({ results, vocabulary }) {
           past = Object.fromEntries(Object.keys(past).map((name) => [name, out[name.replace('past_key_values', 'present')]]));
           seen = end;
         }
-        read.push(ort.env.versions.web);
-        return { logits: first, continued, version: read[0] };
+        return { logits: first, continued, version: ort.env.versions.web };
       },
-      { ids, count: steps, vocabulary },
+      { ids, count: steps, vocabulary, strength },
     );
-    const error = worst(Float32Array.from(found.logits), logits);
+    const error = difference(Float32Array.from(found.logits), logits);
     check(
       `onnxruntime-web ${found.version} (WASM) in Chromium ${browser.version()}, logits, largest difference`,
-      error.toExponential(1),
-      error < 1e-3,
+      shown(error),
+      error.share < 1e-5,
     );
     const agree = agreement(found.continued, continued);
     check(`onnxruntime-web, greedy tokens that agree, of ${steps}`, agree, agree === steps);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { writeGgufVectors } from '../../checkpoint/gguf-writer.js';
 import { MoralscopeError } from '../../errors.js';
 import { addedVectors } from './added-vectors.js';
-import type { ExportRequest } from './export-model.js';
+import type { ExportRequest, Write } from './export-model.js';
 
 const FILE = 'control-vector.gguf';
 
@@ -11,10 +11,7 @@ const FILE = 'control-vector.gguf';
  * sites are, and knows of no vector for block 0. It changes every token, sinks as well.
  * @throws MoralscopeError `misuse` for what it cannot say
  */
-export async function writeControlVector(
-  directory: string,
-  { checkpoint, mapping, interventions, strength }: ExportRequest,
-): Promise<string[]> {
+export function controlVector({ checkpoint, mapping, interventions, strength }: ExportRequest): Write {
   const added = addedVectors(interventions, mapping.spec.layers, 'llama.cpp');
   if (added.has(0))
     throw new MoralscopeError(
@@ -29,6 +26,8 @@ export async function writeControlVector(
     'controlvector.model_hint': checkpoint.architecture,
     'controlvector.layer_count': added.size,
   };
-  await writeGgufVectors(join(directory, FILE), metadata, vectors);
-  return [FILE];
+  return async (directory) => {
+    await writeGgufVectors(join(directory, FILE), metadata, vectors);
+    return [FILE];
+  };
 }

@@ -10,11 +10,11 @@ import { type Intervention, requireStrength } from '../../model/intervention.js'
 import type { DecoderMapping } from '../../model/mapping.js';
 import { parseOptions } from '../../options.js';
 import type { WorkOptions } from '../../progress.js';
-import { writeControlVector } from './control-vector.js';
+import { controlVector } from './control-vector.js';
 import { writeOnnxDirectory } from './onnx-directory.js';
 import { ExportOptions } from './options.js';
-import { writeSteeredFile } from './steered-file.js';
-import { writeTorchHook } from './torch-hook.js';
+import { steeredFile } from './steered-file.js';
+import { torchHook } from './torch-hook.js';
 
 export const EXPORT_FORMAT = 'moralscope.export';
 const VERSION = 1;
@@ -42,15 +42,20 @@ export interface ExportRequest {
   readonly work: WorkOptions;
 }
 
-/** Writes into a directory; gives the names of the files. */
-export type Exporter = (directory: string, request: ExportRequest) => Promise<string[]>;
+/** Writes files into a directory; gives their names. */
+export type Write = (directory: string) => Promise<string[]>;
+
+/** Looks whether it can say what is asked for, or throws `misuse`, before anything is written. */
+export type Exporter = (request: ExportRequest) => Write;
 
 const EXPORTERS: Readonly<Record<ExportOptions['format'], Exporter>> = {
-  onnx: (directory, { checkpoint, interventions, strength, options, work }) =>
-    writeOnnxDirectory(directory, checkpoint, { interventions, strength, precision: options.precision, ...work }),
-  gguf: writeControlVector,
-  'lm-eval': writeSteeredFile,
-  torch: writeTorchHook,
+  onnx:
+    ({ checkpoint, interventions, strength, options, work }) =>
+    (directory) =>
+      writeOnnxDirectory(directory, checkpoint, { interventions, strength, precision: options.precision, ...work }),
+  gguf: controlVector,
+  'lm-eval': steeredFile,
+  torch: torchHook,
 };
 
 /**
@@ -74,6 +79,7 @@ export async function exportModel(given: Partial<ExportOptions> & WorkOptions): 
     const { format, arm, precision } = options;
     const mode = interventions[0]?.change.mode ?? null;
     const strength = options.strengthInput ? null : options.strength;
+    const write = EXPORTERS[format]({ model: name, checkpoint, mapping, interventions, strength, options, work });
     const directory = await ArtifactDirectory.open(options.out, {
       format: EXPORT_FORMAT,
       formatVersion: VERSION,
@@ -90,8 +96,7 @@ export async function exportModel(given: Partial<ExportOptions> & WorkOptions): 
         : `${name} as it is`;
       const finished = directory.finished?.details.files as string[] | undefined;
       if (finished) return { directory: directory.path, files: finished, model: name, summary };
-      const request = { model: name, checkpoint, mapping, interventions, strength, options, work };
-      const files = await EXPORTERS[format](directory.path, request);
+      const files = await write(directory.path);
       await directory.finish({ files, summary });
       return { directory: directory.path, files, model: name, summary };
     } finally {

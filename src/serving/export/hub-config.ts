@@ -14,19 +14,16 @@ const TYPES: Readonly<Record<string, readonly [type: string, architecture: strin
   smollm3: ['smollm3', 'SmolLM3ForCausalLM'],
   qwen2: ['qwen2', 'Qwen2ForCausalLM'],
   qwen3: ['qwen3', 'Qwen3ForCausalLM'],
-  qwen3_moe: ['qwen3_moe', 'Qwen3MoeForCausalLM'],
+  'qwen3-moe': ['qwen3_moe', 'Qwen3MoeForCausalLM'],
   gemma2: ['gemma2', 'Gemma2ForCausalLM'],
   gemma3: ['gemma3_text', 'Gemma3ForCausalLM'],
-  gpt_oss: ['gpt_oss', 'GptOssForCausalLM'],
+  'gpt-oss': ['gpt_oss', 'GptOssForCausalLM'],
   llama4: ['llama4_text', 'Llama4ForCausalLM'],
 };
 
 const ACTIVATIONS: Readonly<Record<Activation, string>> = { silu: 'silu', gelu: 'gelu', 'gelu-tanh': 'gelu_pytorch_tanh' };
 
-/**
- * @param data the model's files of weights, beside its graph
- * @returns config.json
- */
+/** What config.json is to say: what the checkpoint's own says, if it has one. */
 export function hubConfig(checkpoint: Checkpoint, mapping: DecoderMapping, tokenizer: Tokenizer): Record<string, unknown> {
   const [type, architecture] = TYPES[mapping.family] ?? [];
   const { metadata } = checkpoint;

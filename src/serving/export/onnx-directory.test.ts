@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { realWeights } from '../../checkpoint/real-weights.test.support.js';
+import { tokenizerFromDirectory } from '../../checkpoint/tokenizer-directory.js';
 import { GraphSession, type GraphTensor } from '../../graph/session.js';
 import { compileDecoder } from '../../model/compile.js';
 import { DecoderSession } from '../../model/decoder-session.js';
@@ -19,6 +21,7 @@ import { Random } from '../../random.js';
 import { writeOnnxDirectory } from './onnx-directory.js';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url));
+const smollm2 = await realWeights('smollm2-135m');
 let work: string;
 let cache: string | undefined;
 beforeAll(async () => {
@@ -202,4 +205,44 @@ describe('a model in the layout of transformers.js', () => {
     await model.close();
     await checkpoint.close();
   });
+
+  test('positions may be counted from 1, and what is padding is never a first token', async () => {
+    const checkpoint = await tiny('gemma3');
+    const { spec } = mapDecoder(checkpoint);
+    const change = randomChange('add', spec.hidden, new Random(5));
+    const site = formatSite({ layer: 0, point: 'resid_post' });
+    const interventions: Intervention[] = [{ site, change, positions: 'all', sinkThreshold: Number.POSITIVE_INFINITY }];
+    const out = join(work, 'gemma3-from-1');
+    await writeOnnxDirectory(out, checkpoint, { interventions, strength: 1 });
+    const model = await Exported.open(out, spec);
+    const steered = await ownLogits(checkpoint, TEXTS, interventions, 1);
+    const found = await model.logits(TEXTS, { parts: PARTS, firstPosition: 1 });
+    expect(centredError(found, steered, spec.vocabulary)).toBeLessThan(1e-5);
+    await model.close();
+    await checkpoint.close();
+  });
+});
+
+test.skipIf(!smollm2)('SmolLM2 with a delta inside for good, and its tokenizer', async () => {
+  const checkpoint = await openCheckpoint(smollm2!.path);
+  const { spec } = mapDecoder(checkpoint);
+  const change = randomChange('delta with thresholds', spec.hidden, new Random(1), { latents: 40 });
+  const interventions: Intervention[] = [
+    { site: formatSite({ layer: 10, point: 'resid_post' }), change, positions: 'all', sinkThreshold: 500 },
+  ];
+  const out = join(work, 'smollm2');
+  await writeOnnxDirectory(out, checkpoint, { interventions, strength: 0.5 });
+  const tokenizer = await tokenizerFromDirectory(out);
+  const prompts = ['It is wrong to lie', 'Returning the wallet that I found is'];
+  const texts = prompts.map((text) => [...tokenizer.encode(text)]);
+  const own = await checkpoint.tokenizer();
+  expect(texts).toEqual(prompts.map((text) => [...own.encode(text)]));
+  const model = await Exported.open(out, spec);
+  expect(model.inputs).not.toContain('strength');
+  const found = await model.logits(texts, { parts: [texts[1].length - 1, 1] });
+  const steered = await ownLogits(checkpoint, texts, interventions, 0.5);
+  expect(centredError(found, steered, spec.vocabulary)).toBeLessThan(2e-5);
+  expect(centredError(found, await ownLogits(checkpoint, texts, [], 0), spec.vocabulary)).toBeGreaterThan(0.01);
+  await model.close();
+  await checkpoint.close();
 });

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type TorchValue, writeTorchFile } from '../../checkpoint/torch-writer.js';
 import { addedVectors } from './added-vectors.js';
 import { blockModule } from './block-module.js';
-import type { ExportRequest } from './export-model.js';
+import type { ExportRequest, Write } from './export-model.js';
 
 const FILE = 'steered.pt';
 
@@ -11,7 +11,7 @@ const FILE = 'steered.pt';
  * as well. Of its two files only this one can say so: in its CSV a vector comes with a bias, which it refuses to add.
  * @throws MoralscopeError `misuse` for what it cannot say
  */
-export async function writeSteeredFile(directory: string, request: ExportRequest): Promise<string[]> {
+export function steeredFile(request: ExportRequest): Write {
   const { mapping, interventions, strength } = request;
   const hooks: Record<string, TorchValue> = {};
   for (const [block, vector] of addedVectors(interventions, mapping.spec.layers, "lm-evaluation-harness's steered model"))
@@ -22,6 +22,8 @@ export async function writeSteeredFile(directory: string, request: ExportRequest
       bias: null,
       head_index: null,
     };
-  await writeTorchFile(join(directory, FILE), hooks);
-  return [FILE];
+  return async (directory) => {
+    await writeTorchFile(join(directory, FILE), hooks);
+    return [FILE];
+  };
 }

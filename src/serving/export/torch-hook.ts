@@ -3,7 +3,7 @@ import { writeFileAtomic } from '../../artifact/files.js';
 import { writeSafetensors } from '../../checkpoint/safetensors.js';
 import { type Change, interventionTensors, type Mode } from '../../model/intervention.js';
 import { blockBefore, blockModule } from './block-module.js';
-import type { ExportRequest } from './export-model.js';
+import type { ExportRequest, Write } from './export-model.js';
 
 const FILE = 'steering.safetensors';
 
@@ -56,7 +56,7 @@ def steer(model, path="${FILE}", strength=1.0):
  * Writes the numbers of a remedy as safetensors, and a README.md with the Python that applies them in transformers.
  * @throws MoralscopeError `misuse` for changes at other sites than the stream between blocks; `disk`
  */
-export async function writeTorchHook(directory: string, request: ExportRequest): Promise<string[]> {
+export function torchHook(request: ExportRequest): Write {
   const { model, mapping, interventions, strength, work } = request;
   const tensors: Parameters<typeof writeSafetensors>[1] = Object.fromEntries(
     interventions.flatMap((intervention) => {
@@ -68,18 +68,18 @@ export async function writeTorchHook(directory: string, request: ExportRequest):
       ]);
     }),
   );
-  await writeSafetensors(join(directory, FILE), tensors, { model }, work.signal);
   const [{ change }] = interventions;
-  await writeFileAtomic(
-    join(directory, 'README.md'),
-    readme(
-      model,
-      change,
-      strength!,
-      interventions.map(({ site }) => site),
-    ),
+  const text = readme(
+    model,
+    change,
+    strength!,
+    interventions.map(({ site }) => site),
   );
-  return [FILE, 'README.md'];
+  return async (directory) => {
+    await writeSafetensors(join(directory, FILE), tensors, { model }, work.signal);
+    await writeFileAtomic(join(directory, 'README.md'), text);
+    return [FILE, 'README.md'];
+  };
 }
 
 function readme(model: string, change: Change, strength: number, sites: readonly string[]): string {
