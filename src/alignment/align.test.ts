@@ -20,6 +20,7 @@ import { AlignOptions } from './align-options.js';
 import { changedStates } from './changed-states.js';
 import { contrastOfCorpus } from './contrast.js';
 import { products } from './linear-fit.js';
+import { pushedAlong, readBy } from './linear-vectors.js';
 import { openRemedy, requireItsModel } from './remedy.js';
 
 /** @file From a corpus with a planted signal, or from pairs and a tiny model, to a remedy with its controls; and what is refused on the way. */
@@ -112,9 +113,7 @@ describe('a corpus with a planted direction', () => {
       const labels = polarityLabels(Float32Array.from(contrast.split.test, (text) => contrast.observed.signed[text]));
       const vectors = (arm: string) => {
         const [{ change }] = remedy.interventions({ arm });
-        if (change.mode === 'add') return { reads: change.direction, pushes: change.direction };
-        if (change.mode !== 'project') throw new RangeError(change.mode);
-        return { reads: kind === 'conva' ? change.w.map((value) => -value) : change.w, pushes: change.u };
+        return { reads: readBy(change), pushes: pushedAlong(change) };
       };
       const discriminates = (arm: string) => auc(products(states, vectors(arm).reads), labels);
       expect(discriminates('remedy')).toBeGreaterThan(0.9);
@@ -123,6 +122,8 @@ describe('a corpus with a planted direction', () => {
       expect(pushes.reduce((sum, value, c) => sum + value * along[c], 0) / Math.hypot(...pushes)).toBeGreaterThan(0.9);
       const shuffled = remedy.arms.filter((arm) => arm.kind === 'shuffled').map(({ name }) => discriminates(name));
       expect(shuffled).toHaveLength(20);
+      expect(fit!.read.auc).toBeCloseTo(discriminates('remedy'), 6);
+      expect(fit!.read.shuffled!.mean).toBeCloseTo(shuffled.reduce((sum, value) => sum + value, 0) / 20, 6);
       expect(Math.abs(shuffled.reduce((sum, value) => sum + value, 0) / 20 - 0.5)).toBeLessThan(0.15);
       for (const { name, sign } of remedy.arms.filter((arm) => arm.kind === 'random')) {
         const { pushes: pushed, reads } = vectors(name);

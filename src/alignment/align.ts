@@ -60,26 +60,15 @@ export function align({ onProgress, signal, ...options }: AlignOptions & WorkOpt
 /** `align` in the thread that calls it. */
 export async function alignHere(options: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
   checkOptions(options);
-  const {
-    onProgress: _,
-    signal,
-    threads: __,
-    out,
-    seed,
-    sae: ___,
-    activations: ____,
-    corpus: _____,
-    pairs: ______,
-    model,
-    ...rest
-  } = options;
+  // What is read is known by its content, wherever it lies.
+  const { onProgress, signal, threads, out, seed, sae, activations, corpus, pairs, model, ...deciding } = options;
   const prepared = await PREPARE[options.kind](options);
   try {
     const directory = await ArtifactDirectory.open(out, {
       format: REMEDY_FORMAT,
       formatVersion: REMEDY_VERSION,
       seed,
-      options: rest,
+      options: deciding,
       inputs: prepared.inputs,
     });
     try {

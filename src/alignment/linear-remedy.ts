@@ -16,7 +16,7 @@ import type { Contrast } from './contrast.js';
 import { evaluateChange } from './linear-evaluation.js';
 import { type SiteStates, splitStates } from './linear-fit.js';
 import { LinearInputs } from './linear-inputs.js';
-import { type LinearKind, type LinearSite, linearSite, pushedAlong } from './linear-vectors.js';
+import { type LinearKind, type LinearSite, linearSite, pushedAlong, readBy } from './linear-vectors.js';
 import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
@@ -139,7 +139,7 @@ function tensorsOf(change: Change): { reads: Record<string, Float32Array>; pushe
 }
 
 async function describedSite(
-  { change, fit, probe, difference, read }: LinearSite,
+  { change, fit, probe, difference }: LinearSite,
   { test, d }: SiteStates,
   { split, targets, observed, of }: Contrast,
   { site, layer, threshold }: { site: string; layer: number; threshold: number },
@@ -159,7 +159,7 @@ async function describedSite(
             strength: 1,
             probe,
             difference,
-            read,
+            read: readBy(change),
           },
           matmul,
         );
@@ -177,9 +177,9 @@ async function describedSite(
 
 function summarise({ kind, model, sites, arms }: RemedyContent, { of, split }: Contrast): string {
   const fitted = of === 'pairs' ? `${split.train.length / 2} pairs` : `${split.train.length} texts`;
-  const lines = sites.map(({ layer, evaluation }) =>
+  const lines = sites.map(({ layer, evaluation, fit }) =>
     evaluation
-      ? `layer ${layer}: a probe tells good from bad with AUC ${number(evaluation.probe.before)} on ${evaluation.virtues + evaluation.vices} unseen texts; along the difference of means ${number(evaluation.alongMeans.before)}, and ${number(evaluation.alongMeans.after)} at strength 1`
+      ? `layer ${layer}: what it reads tells good from bad with AUC ${number(fit?.read.auc)}${fit?.read.shuffled ? ` (shuffled fits ${number(fit.read.shuffled.mean)}, 95% ${number(fit.read.shuffled.q025)} to ${number(fit.read.shuffled.q975)})` : ''} on ${evaluation.virtues + evaluation.vices} unseen texts; along the difference of means ${number(evaluation.alongMeans.before)}, and ${number(evaluation.alongMeans.after)} at strength 1`
       : `layer ${layer}: no text was left to evaluate on`,
   );
   const controls = arms.length > 1 ? ` ${arms.length - 1} controls stand beside it.` : '';

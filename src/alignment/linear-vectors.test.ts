@@ -6,7 +6,7 @@ import { Random } from '../random.js';
 import { changedStates } from './changed-states.js';
 import type { Contrast, Labelling } from './contrast.js';
 import { products } from './linear-fit.js';
-import { type LinearKind, linearSite, pushedAlong } from './linear-vectors.js';
+import { type LinearKind, linearSite, pushedAlong, readBy } from './linear-vectors.js';
 
 interface Case {
   train: number[];
@@ -151,15 +151,14 @@ describe('a planted direction', () => {
           },
         };
       });
-      const { change, shuffled, read } = await linearSite(kind, states, contrast, exchanged, {}, matmul);
+      const { change, shuffled, fit } = await linearSite(kind, states, contrast, exchanged, {}, matmul);
       expect(cosine(pushedAlong(change))).toBeGreaterThan(0.93);
-      expect(share(read)).toBeGreaterThan(0.9);
+      expect(share(readBy(change))).toBeGreaterThan(0.9);
       expect(shuffled).toHaveLength(20);
-      const reads = shuffled.map((control) =>
-        control.mode === 'project' ? control.w.map((value) => (kind === 'conva' ? -value : value)) : pushedAlong(control),
-      );
+      const reads = shuffled.map(readBy);
       const mean = reads.reduce((sum, w) => sum + share(w), 0) / reads.length;
       expect(Math.abs(mean - 0.5)).toBeLessThan(0.2);
+      expect(fit.norm).toBeCloseTo(Math.hypot(...pushedAlong(change)), 3);
       const lengths = shuffled.map((control) => {
         const moved = changedStates(states.test, width, at(control), 1).map((value, i) => value - states.test[i]);
         return Math.hypot(...moved);

@@ -3,6 +3,8 @@ import { polarityLabels } from '../diagnosis/readout.js';
 import { MoralscopeError } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Change } from '../model/intervention.js';
+import { auc } from '../statistics/ranks.js';
+import { summariseNull } from '../statistics/resampling.js';
 import type { Contrast, Labelling } from './contrast.js';
 import {
   calibrate,
@@ -29,8 +31,6 @@ export interface LinearSite {
   /** Of the true labelling: a linear probe, and the difference of means, [d]. */
   probe: Float64Array;
   difference: Float64Array;
-  /** What the remedy reads, or pushes along where it reads nothing, [d]. */
-  read: Float32Array;
 }
 
 export interface LinearSettings {
@@ -56,7 +56,7 @@ export async function linearSite(
   settings: LinearSettings,
   matmul: MatMul,
 ): Promise<LinearSite> {
-  const { d, train } = states;
+  const { d, train, test } = states;
   const { split, observed } = contrast;
   const { mean, spread } = location(states);
   const labellings = [observed, ...exchanged];
@@ -77,6 +77,7 @@ export async function linearSite(
     spread,
     meanDifference: differenceNorm,
     norm: Number.NaN,
+    read: { auc: null, shuffled: null },
   };
   const made = async (): Promise<Change[]> => {
     switch (kind) {
@@ -105,10 +106,11 @@ export async function linearSite(
     }
   };
   const [change, ...shuffled] = await made();
-  const pushed = pushedAlong(change);
-  record.norm = Math.hypot(...pushed);
-  const read = change.mode === 'project' ? own.w : pushed;
-  return { change, shuffled, fit: record, probe: own.w, difference: own.difference, read: Float32Array.from(read) };
+  record.norm = Math.hypot(...pushedAlong(change));
+  const labels = polarityLabels(Float32Array.from(split.test, (text) => observed.signed[text]));
+  const [readAuc, ...shuffledAucs] = [change, ...shuffled].map((one) => auc(products(test, readBy(one)), labels));
+  record.read = { auc: Number.isNaN(readAuc) ? null : readAuc, shuffled: summariseNull(shuffledAucs) ?? null };
+  return { change, shuffled, fit: record, probe: own.w, difference: own.difference };
 }
 
 /** What a linear change adds to a state, up to its factor. */
@@ -116,6 +118,11 @@ export function pushedAlong(change: Change): Float32Array {
   if (change.mode === 'add') return change.direction;
   if (change.mode === 'project') return change.u;
   throw new RangeError(`${change.mode} is not linear`);
+}
+
+/** What a linear change reads of a state, good texts above bad ones; where it reads nothing, what it pushes along. */
+export function readBy(change: Change): Float32Array {
+  return change.mode === 'project' && change.gate === 'linear' ? change.w : pushedAlong(change);
 }
 
 function amplify({ difference, w, sigma }: LinearFit, mean: Float64Array, spread: number): Change {

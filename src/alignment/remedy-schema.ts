@@ -78,6 +78,11 @@ const LinearFit = z.object({
   /** Length of the difference of means, and of the vector that is added. */
   meanDifference: z.number(),
   norm: z.number(),
+  /** AUC of virtue against vice on the test texts by what the remedy reads of a state (or pushes along, where it reads nothing), and by what its shuffled fits read. */
+  read: z.object({
+    auc: z.number().nullable(),
+    shuffled: z.object({ mean: z.number(), q025: z.number(), q975: z.number() }).nullable(),
+  }),
 });
 export type LinearFit = z.infer<typeof LinearFit>;
 
