@@ -122,11 +122,12 @@ export class LanguageModel {
     shapesOfArms(arms);
     requireMemory(this.name, this.spec, { sites: [], logits: 'last', precision: options.precision });
     const checkpoint = { path: this.checkpoint.path, sha256: this.sha256 };
-    return TextGenerator.start({ model: this.name, checkpoint, threads: this.threads, options, arms }, { onProgress, signal });
+    const { name: model, parameters, threads } = this;
+    return TextGenerator.start({ model, checkpoint, parameters, threads, options, arms }, { onProgress, signal });
   }
 
   /**
-   * Goes on with these texts, with a `generator` of their own.
+   * Goes on with these texts, with a `generator` of their own. Its signal ends the texts where they are, once the generator is there.
    * @throws MoralscopeError as `generator` and `TextGenerator.generate`
    */
   async generate(prompts: readonly Prompt[], options: GenerateOptions & OpenGeneratorOptions = {}): Promise<Generation[]> {

@@ -4,15 +4,13 @@ import { Lane } from './lane.js';
 import type { GenerationUpdate } from './messages.js';
 import type { Sequence } from './sequence.js';
 
-/** Tokens of prompts that are read at once: fewer where other texts wait for their next token meanwhile. */
-const PART = 1024;
-const PART_BESIDE = 256;
-
 export interface BatchingLimits {
   /** Texts at once. */
   sequences: number;
   /** Tokens of which keys and values are kept at once, each text counting as many as the longest may come to have. */
   tokens: number;
+  /** Tokens of prompts that are read in one run; a quarter where other texts wait for their next token meanwhile. */
+  part: number;
 }
 
 export interface BatchingReports {
@@ -62,7 +60,8 @@ export class ContinuousBatching {
   private async run(): Promise<void> {
     while (this.waiting.length > 0 || this.lanes.size > 0) {
       this.admit();
-      const part = [...this.lanes.values()].some(({ isRunning }) => isRunning) ? PART_BESIDE : PART;
+      const others = [...this.lanes.values()].some(({ isRunning }) => isRunning);
+      const part = others ? Math.ceil(this.limits.part / 4) : this.limits.part;
       for (const [arm, lane] of this.lanes) {
         await this.advance(lane, part);
         if (lane.sequences.length === 0) this.lanes.delete(arm);

@@ -15,7 +15,7 @@ export interface Generation {
   readonly logProbs?: LogProbs;
   /** Token ids of the prompt as the model read them. */
   readonly promptIds: Int32Array;
-  /** A row a token of `promptIds`, where they were asked for. */
+  /** A row a token of `promptIds` as far as they were read, where they were asked for. */
   readonly promptLogProbs?: LogProbs;
 }
 

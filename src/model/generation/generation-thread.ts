@@ -23,9 +23,11 @@ import { Sequence, type SequenceTools } from './sequence.js';
 /** Of the memory that is free, what keys and values may take unless told otherwise; room is made for half as much again. */
 const SHARE = 1 / 4;
 const SLACK = 1.5;
+/** Of one run, tokens times parameters: about a second on two cores. Who cancels or joins waits as long. */
+const PART_WORK = 1.4e11;
 
 const port = parentPort!;
-const { model, checkpoint: source, threads, options, arms } = workerData as GenerationThreadData;
+const { model, checkpoint: source, parameters, threads, options, arms } = workerData as GenerationThreadData;
 const send = (reply: GenerationReply) => port.postMessage(reply);
 
 async function open(signal: AbortSignal) {
@@ -58,7 +60,7 @@ async function open(signal: AbortSignal) {
   const batching = new ContinuousBatching(
     session,
     arms,
-    { sequences: options.sequences, tokens },
+    { sequences: options.sequences, tokens, part: Math.min(Math.max(Math.floor(PART_WORK / parameters), 64), 1024) },
     {
       onUpdates: (updates) => send({ kind: 'updates', updates }),
       onFailure: (id, error) => send({ kind: 'failed', id, error: toSent(error) }),
@@ -69,7 +71,9 @@ async function open(signal: AbortSignal) {
 
 function toSequence(request: GenerationRequest, tools: SequenceTools): Sequence[] {
   try {
-    return [new Sequence(request, promptIds(request.prompt, tools), tools)];
+    const sequence = new Sequence(request, promptIds(request.prompt, tools), tools);
+    if (request.cancelled) sequence.finish('cancelled');
+    return [sequence];
   } catch (error) {
     send({ kind: 'failed', id: request.id, error: toSent(error) });
     return [];

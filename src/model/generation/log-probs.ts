@@ -1,4 +1,5 @@
 import { logSumExp } from '../log-sum-exp.js';
+import { requireFinite } from './finite-logits.js';
 
 /** Natural log-probabilities of some tokens one after another, of the model's own distribution: before any penalty or temperature. */
 export interface LogProbs {
@@ -29,9 +30,12 @@ export class LogProbsBuilder {
     }
   }
 
-  /** @param logits those that the token follows, [vocabulary] */
+  /**
+   * @param logits those that the token follows, [vocabulary]
+   * @throws MoralscopeError `bad-data` where they are not numbers
+   */
   add(logits: Float32Array, tokenId: number): void {
-    const total = logSumExp(logits, 0, logits.length);
+    const total = requireFinite(logSumExp(logits, 0, logits.length));
     this.chosen.push(logits[tokenId] - total);
     for (const id of largest(logits, this.top)) {
       this.topIds.push(id);

@@ -16,6 +16,8 @@ export interface GenerationThreadData {
   /** Name of the model, for messages. */
   model: string;
   checkpoint: { path: string; sha256: string };
+  /** Number of the model's parameters. */
+  parameters: number;
   threads: number | undefined;
   options: GeneratorOptions;
   arms: Arms;
@@ -27,6 +29,8 @@ export interface GenerationRequest {
   options: GenerationOptions;
   /** Names its random numbers, together with the seed. */
   stream: number;
+  /** Before it began. */
+  cancelled: boolean;
 }
 
 export type GenerationCommand =

@@ -1,6 +1,6 @@
-import { MoralscopeError } from '../../errors.js';
 import type { Random } from '../../random.js';
 import { decayed, maximum } from '../log-sum-exp.js';
+import { requireFinite } from './finite-logits.js';
 import type { GenerationOptions } from './options.js';
 
 export type SamplingOptions = Pick<GenerationOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'repetitionPenalty'>;
@@ -46,7 +46,7 @@ export class NextToken {
    */
   weigh(scores: Float32Array, { temperature, topK, topP, minP }: Omit<SamplingOptions, 'repetitionPenalty'>): Float64Array {
     const { weights } = this;
-    const most = checked(maximum(scores, 0, scores.length));
+    const most = requireFinite(maximum(scores, 0, scores.length));
     const sharpness = Math.min(1 / temperature, Number.MAX_VALUE);
     let total = 0;
     for (let id = 0; id < weights.length; id++) {
@@ -54,7 +54,7 @@ export class NextToken {
       weights[id] = weight;
       total += weight;
     }
-    checked(total);
+    requireFinite(total);
     let [least, kth] = [minP, 0];
     if (topK > 0 && topK < weights.length) {
       kth = this.smallestNeeded(topK, this.gather(this.boundOfTop(topK)), false);
@@ -140,16 +140,7 @@ export class NextToken {
 
 /** The first of the largest. */
 function likeliest(scores: Float32Array): number {
-  return scores.indexOf(checked(maximum(scores, 0, scores.length)));
-}
-
-function checked(x: number): number {
-  if (Number.isFinite(x)) return x;
-  throw new MoralscopeError(
-    'bad-data',
-    'The model gave logits that are not finite numbers.',
-    'Its weights are damaged, or its states are changed too strongly: try a smaller strength.',
-  );
+  return scores.indexOf(requireFinite(maximum(scores, 0, scores.length)));
 }
 
 function sum(weights: Float64Array, least = 0): number {

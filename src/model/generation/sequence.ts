@@ -42,7 +42,7 @@ export class Sequence {
   private told = false;
 
   constructor(
-    { id, options, stream }: Omit<GenerationRequest, 'prompt'>,
+    { id, options, stream }: Pick<GenerationRequest, 'id' | 'options' | 'stream'>,
     readonly prompt: Int32Array,
     private readonly tools: SequenceTools,
   ) {
@@ -83,36 +83,15 @@ export class Sequence {
 
   /** Takes the logits after a token of the prompt, which must come in order. */
   takePrompt(position: number, logits: Float32Array): void {
-    if (this.ended) return;
-    if (position + 1 < this.prompt.length) this.promptLogProbs?.add(logits, this.prompt[position + 1]);
-    else if (this.options.maxTokens === 0) this.finish('length');
-    else this.take(logits);
+    if (position + 1 === this.prompt.length) {
+      if (this.options.maxTokens > 0) this.take(logits);
+      else this.finish('length');
+    } else if (!this.ended) this.attempt(() => this.promptLogProbs?.add(logits, this.prompt[position + 1]));
   }
 
   /** Takes the logits after its last token, and chooses the next. */
   take(logits: Float32Array): void {
-    if (this.ended) return;
-    const { options, tools } = this;
-    let id: number;
-    try {
-      id = tools.nextToken.choose(logits, options, this.before, this.random);
-    } catch (error) {
-      this.failure = error;
-      return;
-    }
-    this.logProbs?.add(logits, id);
-    this.last = id;
-    this.generated++;
-    this.newIds.push(id);
-    if (options.repetitionPenalty !== 1) this.before.add(id);
-    if (this.endTokens.has(id)) {
-      this.stoppedBy = id;
-      this.finish('stop');
-      return;
-    }
-    this.newText += this.stops.push(this.text.push(id));
-    if (this.stops.found === undefined && (this.generated === options.maxTokens || this.isFull)) this.finish('length');
-    else if (this.stops.found !== undefined) this.finish('stop');
+    if (!this.ended) this.attempt(() => this.goOn(logits));
   }
 
   get ended(): boolean {
@@ -153,6 +132,33 @@ export class Sequence {
         },
       },
     ];
+  }
+
+  private goOn(logits: Float32Array): void {
+    const { options, tools } = this;
+    const id = tools.nextToken.choose(logits, options, this.before, this.random);
+    this.logProbs?.add(logits, id);
+    this.last = id;
+    this.generated++;
+    this.newIds.push(id);
+    if (options.repetitionPenalty !== 1) this.before.add(id);
+    if (this.endTokens.has(id)) {
+      this.stoppedBy = id;
+      this.finish('stop');
+      return;
+    }
+    this.newText += this.stops.push(this.text.push(id));
+    if (this.stops.found !== undefined) this.finish('stop');
+    else if (this.generated === options.maxTokens || this.isFull) this.finish('length');
+  }
+
+  /** What goes wrong with one is no other's business. */
+  private attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.failure = error;
+    }
   }
 
   /** The model takes no token beyond its context, so that none follows its last. */

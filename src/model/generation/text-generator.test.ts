@@ -221,8 +221,8 @@ describe('cancellation', () => {
 
   test('before the beginning, or by leaving the loop', async () => {
     const [never] = await generator.generate([prompts[0]], { signal: AbortSignal.abort() });
-    expect(never).toMatchObject({ finishReason: 'cancelled' });
-    expect(never.tokenIds.length).toBeLessThan(3);
+    expect(never).toMatchObject({ finishReason: 'cancelled', text: '', promptIds: prompts[0] });
+    expect(never.tokenIds).toHaveLength(0);
     const stream = generator.stream(prompts[0], { ...endless, maxTokens: 57 });
     for await (const _ of stream) break;
     expect((await stream.result).finishReason).toBe('cancelled');
@@ -268,6 +268,23 @@ describe('what goes wrong is said', () => {
     expect([...text.promptIds]).toEqual([0]);
     expect(text.tokenIds).toEqual(token.tokenIds);
     expect(none.tokenIds).toEqual(token.tokenIds);
+  });
+
+  test('logits that are not numbers, of one text and no other', async () => {
+    const huge: Intervention[] = [{ ...pushed('all')[0], change: { mode: 'add', direction: new Float32Array(32).fill(3e38) } }];
+    const broken = await model.generator({ arms: { huge } });
+    const error = { code: 'bad-data', message: expect.stringMatching(/not finite/) };
+    const fine = broken.generate([prompts[0]], endless);
+    const options = { ...endless, arm: 'huge', strength: 16 };
+    await expect(broken.generate([prompts[2]], options)).rejects.toMatchObject(error);
+    await expect(broken.generate([prompts[2]], { ...options, maxTokens: 0, promptLogProbs: 0 })).rejects.toMatchObject(error);
+    expect([...(await fine)[0].tokenIds]).toEqual(await greedy(prompts[0], 16));
+    await broken.close();
+  });
+
+  test('opening that is stopped', async () => {
+    await expect(model.generator({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(model.generate(['a'], { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   test('arms of different kinds', async () => {

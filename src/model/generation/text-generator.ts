@@ -38,6 +38,7 @@ export class TextGenerator {
   private readonly streams = new Map<number, GenerationStream>();
   private requests = 0;
   private failure: unknown;
+  private closing: Promise<void> | undefined;
 
   private constructor(
     private readonly worker: Worker,
@@ -90,20 +91,6 @@ export class TextGenerator {
     }
   }
 
-  /** Goes on with one text, piece by piece. It begins at once; what `generate` throws, reading the pieces does. */
-  stream(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
-    return this.begin([prompt], options)[0];
-  }
-
-  /** Ends the thread, and the texts that are not done. */
-  async close(): Promise<void> {
-    if (this.failure) return;
-    this.failure = new MoralscopeError('misuse', 'The generator is closed.', 'Open another.');
-    const ended = once(this.worker, 'exit');
-    this.worker.postMessage({ kind: 'close' } satisfies GenerationCommand);
-    await ended;
-  }
-
   /**
    * Goes on with these texts, which begin together, piece by piece.
    * @throws MoralscopeError `misuse` for options that make no sense; the rest as `stream`
@@ -112,17 +99,38 @@ export class TextGenerator {
     const options = parseOptions(GenerationOptions, given);
     requireArm(this.arms, options);
     if (this.failure) throw this.failure;
-    const requests: GenerationRequest[] = prompts.map((prompt, stream) => ({ id: this.requests++, prompt, options, stream }));
+    const cancelled = signal?.aborted ?? false;
+    const requests = prompts.map(
+      (prompt, stream): GenerationRequest => ({ id: this.requests++, prompt, options, stream, cancelled }),
+    );
     const streams = requests.map(({ id }) => new GenerationStream(() => this.cancel(id)));
     for (const [i, { id }] of requests.entries()) this.streams.set(id, streams[i]);
     this.worker.postMessage({ kind: 'add', requests } satisfies GenerationCommand);
     const cancel = () => {
       for (const id of this.idsOf(streams)) this.cancel(id);
     };
-    if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel, { once: true });
     Promise.allSettled(streams.map(({ result }) => result)).then(() => signal?.removeEventListener('abort', cancel));
     return streams;
+  }
+
+  /** Goes on with one text, piece by piece. It begins at once; what `generate` throws, reading the pieces does. */
+  stream(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
+    return this.begin([prompt], options)[0];
+  }
+
+  /** Ends the thread, and the texts that are not done. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    if (this.failure) return;
+    this.failure = new MoralscopeError('misuse', 'The generator is closed.', 'Open another.');
+    const ended = once(this.worker, 'exit');
+    this.worker.postMessage({ kind: 'close' } satisfies GenerationCommand);
+    await ended;
   }
 
   private cancel(id: number): void {
