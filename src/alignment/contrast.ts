@@ -42,10 +42,10 @@ export function contrastOfCorpus(corpus: Corpus, seed: number): Contrast {
   const targets = MoralTargets.of(corpus);
   const { texts } = targets;
   const signed = texts.valence();
-  const labelling = (judged: Float32Array, random: Random): Labelling => ({
+  const labelling = (judged: Float32Array, random: () => Random): Labelling => ({
     signed: judged,
     pairs(among) {
-      const order = random.shuffle(among.slice());
+      const order = random().shuffle(among.slice());
       return FOUNDATIONS.flatMap((_, foundation) =>
         zipped(
           order.filter((text) => texts.firstFoundation(text) === foundation),
@@ -59,12 +59,12 @@ export function contrastOfCorpus(corpus: Corpus, seed: number): Contrast {
     split: splitTexts(texts.length, seed),
     of: 'texts',
     targets,
-    observed: labelling(signed, new Random(seed, 'pairs')),
+    observed: labelling(signed, () => new Random(seed, 'pairs')),
     exchanged(random) {
       const from = targets.exchanged('within topics', random);
       return labelling(
         signed.map((_, text) => signed[from[text]]),
-        random,
+        () => random,
       );
     },
   });

@@ -28,6 +28,8 @@ export class LinearInputs {
     private readonly pairs: readonly ContrastPair[],
     private readonly model: LanguageModel | undefined,
     private readonly given: ActivationDirectory | undefined,
+    /** sha256 of all of them. */
+    readonly hashes: Manifest['inputs'],
     /** What a reader should know of them. */
     readonly notes: readonly string[],
   ) {}
@@ -49,9 +51,14 @@ export class LinearInputs {
         `${given.path} holds no 'last' states, only ${given.poolings.join(', ')}.`,
         'Capture with --pool last.',
       );
+    const hashes = [
+      corpus ? { name: 'corpus', sha256: corpus.sha256 } : { name: 'pairs', sha256: pairsHash(pairs) },
+      ...(given ? [{ name: 'activations', sha256: await sha256File(join(given.path, 'manifest.json'), signal) }] : []),
+    ];
     const model =
       options.model === undefined ? undefined : await LanguageModel.open(options.model, { threads, onProgress, signal });
-    const inputs = new LinearInputs(options, corpus, pairs, model, given, notes);
+    if (model) hashes.push({ name: 'model', sha256: model.sha256 });
+    const inputs = new LinearInputs(options, corpus, pairs, model, given, hashes, notes);
     try {
       if (model && given) requireItsModel(model, given);
       inputs.selected(given?.layers ?? [], given?.details.model.layers ?? model!.spec.layers);
@@ -60,16 +67,6 @@ export class LinearInputs {
       throw error;
     }
     return inputs;
-  }
-
-  /** sha256 of all of them. */
-  async hashes(): Promise<Manifest['inputs']> {
-    const { corpus, pairs, given, model, options } = this;
-    return [
-      corpus ? { name: 'corpus', sha256: corpus.sha256 } : { name: 'pairs', sha256: pairsHash(pairs) },
-      ...(given ? [{ name: 'activations', sha256: await sha256File(join(given.path, 'manifest.json'), options.signal) }] : []),
-      ...(model ? [{ name: 'model', sha256: model.sha256 }] : []),
-    ];
   }
 
   /** The states; where none were given they are captured into the remedy's own directory, and stay there. */

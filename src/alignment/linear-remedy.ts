@@ -27,7 +27,7 @@ type Options = AlignOptions & WorkOptions;
 export async function prepareLinear(options: Options): Promise<PreparedRemedy> {
   const inputs = await LinearInputs.open(options);
   return {
-    inputs: await inputs.hashes(),
+    inputs: inputs.hashes,
     make: async (directory) => {
       const activations = await inputs.activations(directory);
       return makeLinear(inputs, activations, await inputs.contrast(activations), options);
@@ -44,65 +44,36 @@ async function makeLinear(
 ): Promise<MadeRemedy> {
   const { seed, threads, onProgress, signal, controls, shuffles, directions } = options;
   const kind = options.kind as LinearKind;
-  const { details, hidden } = activations;
+  const { details } = activations;
   const layers = inputs.layers(activations);
-  const exchanged = Array.from({ length: controls ? shuffles : 0 }, (_, i) =>
-    contrast.exchanged(new Random(seed, 'shuffled', i)),
-  );
-  const [shuffledNames, random] = [
-    armNames('shuffled', exchanged.length),
-    randomArms(controls ? directions : 0, seed, MODES[kind]),
+  const modes = [MODES[kind]];
+  const arms: Arm[] = [
+    { name: REMEDY_ARM, kind: 'remedy', modes },
+    ...armNames('shuffled', controls ? shuffles : 0).map((name): Arm => ({ name, kind: 'shuffled', modes, seed })),
+    ...randomArms(controls ? directions : 0, seed, MODES[kind]),
   ];
-  const tensors: Record<string, SafetensorsTensor> = {};
-  const put = (arm: string, site: string, named: Readonly<Record<string, Float32Array>>) => {
-    for (const [name, data] of Object.entries(named))
-      tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape: [data.length], data: new Float32Array(data) };
-  };
   const sites: RemedySite[] = [];
+  const tensors: Record<string, SafetensorsTensor> = {};
   const matmul = await MatMul.open(threads, signal);
   try {
     for (const [done, layer] of layers.entries()) {
       throwIfCancelled(signal);
       onProgress?.({ task: 'align', done, total: layers.length, unit: 'layers' });
-      const site = formatSite({ layer, point: details.site });
-      const all = await activations.read(layer, 'last');
-      requireFinite({ n: activations.rows, d: hidden, data: all }, `${activations.path}, ${site}`);
-      const states = splitStates(all, hidden, contrast);
-      const made = await linearSite(kind, states, contrast, exchanged, options, matmul);
-      const { reads, pushes } = tensorsOf(made.change);
-      // Random directions are pushed along by what the remedy itself reads.
-      put(SHARED, site, reads);
-      put(REMEDY_ARM, site, pushes);
-      made.shuffled.forEach((change, i) => {
-        const own = tensorsOf(change);
-        put(shuffledNames[i], site, { ...own.reads, ...own.pushes });
-      });
-      const [[pushed]] = Object.entries(pushes);
-      randomDirections(random.length / 2, hidden, made.fit.norm, seed, site).forEach((direction, i) => {
-        put(random[i].name, site, { [pushed]: direction });
-      });
-      sites.push(
-        await describedSite(
-          made,
-          states,
-          contrast,
-          { site, layer, threshold: sinkThreshold(details.calibration, layer) },
-          matmul,
-        ),
-      );
+      const made = await makeSite(activations, layer, contrast, arms, options, matmul);
+      sites.push(made.site);
+      Object.assign(tensors, made.tensors);
     }
     onProgress?.({ task: 'align', done: layers.length, total: layers.length, unit: 'layers' });
   } finally {
     await matmul.close();
   }
-  const modes = [MODES[kind]];
-  const arms: Arm[] = [
-    { name: REMEDY_ARM, kind: 'remedy', modes },
-    ...shuffledNames.map((name): Arm => ({ name, kind: 'shuffled', modes, seed })),
-    ...random,
-  ];
-  const { name, sha256, layers: depth, precision } = details.model;
+  const { name, sha256, hidden, layers: depth, precision } = details.model;
   const tokenizer = inputs.tokenizer(activations);
+  const notes = [...inputs.notes];
+  if (tokenizer === null)
+    notes.push('The activations do not say which tokenizer they came with, so it is not checked: give --model.');
+  if (layers.length > 1)
+    notes.push('Each layer was fitted on states that no other layer had changed; together their changes add up.');
   const content: RemedyContent = {
     version: 1,
     kind,
@@ -113,18 +84,50 @@ async function makeLinear(
     seed,
     sites,
     arms,
-    notes: [
-      ...inputs.notes,
-      ...(tokenizer === null
-        ? ['The activations do not say which tokenizer they came with, so it is not checked: give --model.']
-        : []),
-      ...(layers.length > 1
-        ? ['Each layer was fitted on states that no other layer had changed; together their changes add up.']
-        : []),
-    ],
+    notes,
     summary: '',
   };
   return { content: { ...content, summary: summarise(content, contrast) }, tensors };
+}
+
+/** One layer: the vectors of all arms, and what they show on unseen texts. */
+async function makeSite(
+  activations: ActivationDirectory,
+  layer: number,
+  contrast: Contrast,
+  arms: readonly Arm[],
+  options: Options,
+  matmul: MatMul,
+): Promise<{ site: RemedySite; tensors: Record<string, SafetensorsTensor> }> {
+  const { details, hidden } = activations;
+  const { seed } = options;
+  const site = formatSite({ layer, point: details.site });
+  const all = await activations.read(layer, 'last');
+  requireFinite({ n: activations.rows, d: hidden, data: all }, `${activations.path}, ${site}`);
+  const states = splitStates(all, hidden, contrast);
+  const of = (kind: Arm['kind']) => arms.filter((arm) => arm.kind === kind);
+  const [shuffled, random] = [of('shuffled'), of('random')];
+  const exchanged = shuffled.map((_, i) => contrast.exchanged(new Random(seed, 'shuffled', i)));
+  const made = await linearSite(options.kind as LinearKind, states, contrast, exchanged, options, matmul);
+  const tensors: Record<string, SafetensorsTensor> = {};
+  const put = (arm: string, named: Readonly<Record<string, Float32Array>>) => {
+    for (const [name, data] of Object.entries(named))
+      tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape: [data.length], data: new Float32Array(data) };
+  };
+  const { reads, pushes } = tensorsOf(made.change);
+  // Random directions are pushed along by what the remedy itself reads.
+  put(SHARED, reads);
+  put(REMEDY_ARM, pushes);
+  made.shuffled.forEach((change, i) => {
+    const own = tensorsOf(change);
+    put(shuffled[i].name, { ...own.reads, ...own.pushes });
+  });
+  const [pushed] = Object.keys(pushes);
+  randomDirections(random.length / 2, hidden, made.fit.norm, seed, site).forEach((direction, i) => {
+    put(random[i].name, { [pushed]: direction });
+  });
+  const threshold = sinkThreshold(details.calibration, layer);
+  return { site: await describedSite(made, states, contrast, { site, layer, threshold }, matmul), tensors };
 }
 
 const MODES = { caa: 'add', pca: 'add', amplify: 'project', conva: 'project' } as const satisfies Record<

@@ -172,4 +172,19 @@ describe('a planted direction', () => {
     const flat = { ...states, train: new Float32Array(600 * width).fill(7) };
     await expect(linearSite('caa', flat, contrast, [], {}, matmul)).rejects.toMatchObject({ code: 'bad-data' });
   });
+
+  test('pca without pairs, and conva by a probe that fails on the validation texts, are refused', async () => {
+    const { observed } = contrast;
+    const alone = { ...contrast, observed: { ...observed, pairs: () => [] } };
+    await expect(linearSite('pca', states, alone, [], {}, matmul)).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringContaining('0 pairs'),
+    });
+    const signed = observed.signed.map((value, text) => (text < 600 ? value : -value));
+    const reversed = { ...contrast, observed: { ...observed, signed } };
+    await expect(linearSite('conva', states, reversed, [], {}, matmul)).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringContaining('validation texts'),
+    });
+  });
 });

@@ -46,7 +46,8 @@ export interface LinearSettings {
  * - `conva`: x + s max(0, (logit(P0) - w.x - b) / |w|^2) w, the smallest step to P(good) = P0 by a calibrated ridge probe.
  *
  * A shuffled control pushes as far as the remedy does: its vector is as long (caa, pca, amplify), or its probe as steep (conva).
- * @throws MoralscopeError `bad-data` where the states do not vary, or good and bad are alike
+ * @throws MoralscopeError `bad-data` where the states do not vary, good and bad are alike, there are no pairs (pca), or the probe fails on
+ * the validation texts (conva)
  */
 export async function linearSite(
   kind: LinearKind,
@@ -97,6 +98,12 @@ export async function linearSite(
         const components = [];
         for (const labelling of labellings) {
           const pairs = labelling.pairs(split.train).map(([good, bad]) => [position.get(good)!, position.get(bad)!] as const);
+          if (pairs.length < 2)
+            throw new MoralscopeError(
+              'bad-data',
+              `The training texts give ${pairs.length} pairs of a good and a bad text of one foundation.`,
+              'Give a larger corpus, or --pairs.',
+            );
           components.push({ ...(await pairedComponent(train, d, pairs, matmul)), pairs: pairs.length });
         }
         Object.assign(record, { pairs: components[0].pairs, explained: components[0].explained });
@@ -145,6 +152,12 @@ function conva(
   });
   const z = products(validation, fits[0].w).map((score) => (score - standard[0].mean) / standard[0].sigma);
   const { slope, offset } = calibrate(z, labels);
+  if (!(slope > 0))
+    throw new MoralscopeError(
+      'bad-data',
+      'On the validation texts the probe does not tell good from bad, so no step leads to a probability.',
+      'Choose another layer, or give more texts.',
+    );
   return fits.map(({ w }, j): Change => {
     const { mean, sigma } = standard[j];
     const probe = Float64Array.from(w, (value) => (slope * value) / sigma);
