@@ -70,10 +70,13 @@ ${kinds.map((kind) => html`<li>${bandSwatch(`color-mix(in srgb, ${CONTROLS[kind]
 /** Gain of AUC on one data set against the damage on general text: the remedy's strengths joined, its controls at the chosen one. */
 export function paretoPlot(set: VerifiedSet, { damage, choice }: Verification): Markup {
   const before = set.before.auc.value ?? Number.NaN;
-  const remedy = set.strengths.flatMap(({ strength, auc }) => {
-    const cost = damage.remedy.find((at) => at.strength === strength)?.kl.value;
-    return auc.value === null || cost === null || cost === undefined ? [] : [{ strength, cost, gain: auc.value - before }];
-  });
+  const remedy = [
+    { strength: 0, cost: 0, gain: 0 },
+    ...set.strengths.flatMap(({ strength, auc }) => {
+      const cost = damage.remedy.find((at) => at.strength === strength)?.kl.value;
+      return auc.value === null || cost === null || cost === undefined ? [] : [{ strength, cost, gain: auc.value - before }];
+    }),
+  ];
   const controls = set.arms.flatMap(({ name, kind, auc }) => {
     const cost = damage.arms.find((arm) => arm.name === name)?.kl;
     return auc === null || cost === undefined ? [] : [{ name, kind, cost, gain: auc - before }];
@@ -89,7 +92,8 @@ export function paretoPlot(set: VerifiedSet, { damage, choice }: Verification): 
       labelAnchor: 'center',
       labelArrow: 'none',
       tickFormat: tickText,
-      zero: true,
+      // Damage grows with about the square of what is changed.
+      type: 'sqrt',
       nice: true,
       ticks: 6,
     },

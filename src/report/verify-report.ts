@@ -79,7 +79,7 @@ function setCard(set: VerifiedSet): Markup {
   ];
   return html`<li class="verdict set ${good ? 'apart' : 'chance'}">
 <div><h3>${name}</h3><p class="how">${relation}</p><p class="against">${count(n.texts)} texts${n.pairs !== undefined && `, ${count(n.pairs)} pairs`}:
-${count(n.virtues)} good, ${count(n.vices)} bad, ${count(n.neutrals)} neither</p><p class="outcome">${text}</p></div>
+${count(n.virtues)} good, ${count(n.vices)} bad${n.neutrals > 0 && `, ${count(n.neutrals)} neither`}</p><p class="outcome">${text}</p></div>
 <div>${estimateRows(`${name}, AUC`, rows, 0.5)}
 <details><summary>In words</summary><p class="told">${told}</p></details></div>
 </li>`;
@@ -190,9 +190,7 @@ function damageSection({ damage, choice }: Verification): Section {
   const { before, remedy, controls } = damage;
   const rows = remedy.map(
     ({ strength, kl, rise, perplexity }) =>
-      html`<tr><th scope="row">${strength}${strength === choice.chosen.strength && ' (chosen)'}</th>${cell(kl, 4)}${cell(rise, 4)}${probabilityCell(
-        rise.p,
-      )}<td class="number">${decimal(perplexity, 2)}</td></tr>\n`,
+      html`<tr><th scope="row">${strength}${strength === choice.chosen.strength && ' (chosen)'}</th>${cell(kl, 4)}${cell(rise, 4)}<td class="number">${decimal(perplexity, 2)}</td></tr>\n`,
   );
   const others = controls.map(
     ({ kind, n, kl }) =>
@@ -207,7 +205,7 @@ function damageSection({ damage, choice }: Verification): Section {
     title: 'Damage on general text',
     body: html`<p class="how">${damage.source}: ${count(damage.texts)} texts, ${count(damage.tokens)} tokens predicted by a token that the remedy changes (it is active at every
 position but sinks, though the readout is taken with less). Untouched, the model’s perplexity is ${decimal(before.perplexity, 2)}.</p>
-${scrollingTable('Damage', heads(['strength', 'KL, nats a token', 'rise of −log p, nats', 'p', 'perplexity']), rows)}
+${scrollingTable('Damage', heads(['strength', 'KL, nats a token', 'rise of −log p, nats', 'perplexity']), rows)}
 ${controls.length > 0 && scrollingTable('Damage of controls', heads(['control at that strength', 'KL: mean, middle 95%', 'largest']), others)}`,
   };
 }
