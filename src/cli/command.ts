@@ -10,7 +10,16 @@ type Fields = Record<string, z.ZodType>;
 /** What a command gives back: `json` for machines, `text` for people. */
 export interface CommandResult {
   json: unknown;
+  /** Empty: nothing is printed. */
   text: string;
+}
+
+/** What a command is given beside its flags. */
+export interface CommandWork {
+  onProgress: OnProgress;
+  signal: AbortSignal;
+  /** Whether the result is printed as JSON, and nothing else belongs on stdout. */
+  json: boolean;
 }
 
 /**
@@ -21,7 +30,7 @@ export function command<S extends z.ZodObject<Fields>>(
   name: string,
   description: string,
   schema: S,
-  run: (options: z.infer<S>, work: { onProgress: OnProgress; signal: AbortSignal }, args: string[]) => Promise<CommandResult>,
+  run: (options: z.infer<S>, work: CommandWork, args: string[]) => Promise<CommandResult>,
 ): Command {
   const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
   return built.action(async (...actionArgs: unknown[]) => {
@@ -38,9 +47,10 @@ export function command<S extends z.ZodObject<Fields>>(
     process.on('SIGTERM', onInterrupt);
     const progress = terminalProgress();
     try {
-      const result = await run(options, { onProgress: progress.onProgress, signal: stop.signal }, own.args);
+      const result = await run(options, { onProgress: progress.onProgress, signal: stop.signal, json: json === true }, own.args);
       progress.done();
-      process.stdout.write(json ? `${JSON.stringify(result.json, null, 2)}\n` : `${result.text}\n`);
+      if (json) process.stdout.write(`${JSON.stringify(result.json, null, 2)}\n`);
+      else if (result.text !== '') process.stdout.write(`${result.text}\n`);
     } finally {
       progress.done();
       process.off('SIGINT', onInterrupt);

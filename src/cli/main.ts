@@ -5,11 +5,13 @@ import { MoralscopeError } from '../errors.js';
 import { alignCommand } from './align.js';
 import { cacheCommand } from './cache.js';
 import { captureCommand } from './capture.js';
+import { chatCommand } from './chat.js';
 import { corpusCommand } from './corpus.js';
 import { demoCommand } from './demo.js';
 import { diagnoseCommand } from './diagnose.js';
 import { exportCommand } from './export.js';
 import { featuresCommand } from './features.js';
+import { generateCommand } from './generate.js';
 import { modelsCommand } from './models.js';
 import { pullCommand } from './pull.js';
 import { saeCommand } from './sae.js';
@@ -36,8 +38,10 @@ for (const command of [
   saeCommand(),
   featuresCommand(),
   alignCommand(),
-  serveCommand(),
   verifyCommand(),
+  generateCommand(),
+  chatCommand(),
+  serveCommand(),
   exportCommand(),
 ])
   program.addCommand(command);

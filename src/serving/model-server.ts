@@ -55,12 +55,12 @@ export class ModelServer {
     private readonly patience: number,
   ) {}
 
-  /** @throws MoralscopeError `misuse` where the address cannot be listened at */
+  /** @throws MoralscopeError `misuse` where the address cannot be listened at, and what `SteeredModel.start` throws */
   static async start(model: SteeredModel, options: ModelServerOptions = {}): Promise<ModelServer> {
     const { host = '127.0.0.1', port = 8321, apiKey, hosts = [], origins = [], onRequest, patience = 30_000 } = options;
     const { batch = 16, queue = 256, maxTokens = 1024, maxBody = 8 << 20 } = options;
     const { onDefect = (error) => process.stderr.write(`${error instanceof Error ? error.stack : error}\n`) } = options;
-    const service = new ModelService(model, { batch, queue, maxTokens, onDefect });
+    const service = new ModelService(model, await model.start(), { batch, queue, maxTokens, onDefect });
     const app = makeApp(service, { host, hosts, origins, apiKey, maxBody, onRequest, onDefect });
     const listener = getRequestListener(app.fetch, {
       // A program that has a server in it keeps the Request and Response that it had.

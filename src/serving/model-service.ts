@@ -42,6 +42,8 @@ export class ModelService {
 
   constructor(
     private readonly served: SteeredModel,
+    /** Token ids that end a text. */
+    private readonly endTokens: readonly number[],
     private readonly options: ServiceOptions,
   ) {
     this.admission = new Admission(options.batch, options.queue);
@@ -217,7 +219,7 @@ export class ModelService {
       model,
       fingerprint: `${TOOL.name}-${TOOL.version}-${sha256.slice(0, 12)}`,
       tokenizer,
-      endTokens: this.served.endTokens,
+      endTokens: this.endTokens,
       prompts,
       includeUsage: how?.include_usage ?? false,
     };

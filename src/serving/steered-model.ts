@@ -3,6 +3,7 @@ import { openRemedy, type Remedy, requireItsModel } from '../alignment/remedy.js
 import { REMEDY_ARM, type Arm as RemedyArm } from '../alignment/remedy-schema.js';
 import type { ChatMessage, ChatOptions } from '../checkpoint/chat/chat-template.js';
 import { MoralscopeError } from '../errors.js';
+import type { Arms } from '../model/generation/arms.js';
 import type { GenerationStream } from '../model/generation/generation-stream.js';
 import type { Prompt } from '../model/generation/messages.js';
 import type { GenerateOptions, TextGenerator } from '../model/generation/text-generator.js';
@@ -10,7 +11,7 @@ import { type Intervention, type Mode, type Positions, requireStrength, shapeOf 
 import { LanguageModel } from '../model/language-model.js';
 import type { Precision } from '../model/precision.js';
 import type { WorkOptions } from '../progress.js';
-import { formatModelId, parseModelId, REMEDY_NAME, type SteeredId } from './model-id.js';
+import { formatModelId, parseModelId, REMEDY_NAME } from './model-id.js';
 
 export interface SteeredModelOptions extends WorkOptions {
   /** Directories of remedies, or NAME=DIRECTORY. */
@@ -27,12 +28,25 @@ export interface SteeredModelOptions extends WorkOptions {
   sequences?: number | undefined;
 }
 
-/** What the model's states are changed by: an arm of a remedy at a strength. */
+/** Which change of the model is wanted; what is left out is as the model was opened with. */
+export interface SteeringChoice {
+  /** Name of a remedy; default: the first. */
+  remedy?: string | undefined;
+  /** Default: the remedy itself. */
+  arm?: string | undefined;
+  mode?: Mode | undefined;
+  strength?: number | undefined;
+}
+
+/** What the model is changed by: an arm of a remedy at a strength. */
 export interface Steered {
+  /** What the remedy is called. */
+  readonly name: string;
   readonly remedy: Remedy;
   readonly arm: RemedyArm;
+  /** Undefined for a remedy of words. */
+  readonly mode: Mode | undefined;
   readonly strength: number;
-  readonly interventions: readonly Intervention[];
 }
 
 /** An id of the model with what it stands for, as `SteeredModel.arms` lists them. */
@@ -40,6 +54,12 @@ export interface ServedArm {
   id: string;
   /** Undefined for the model as it is. */
   steered?: Steered;
+}
+
+/** A thread that goes on with texts, and what the arm is called there. */
+interface ReadyArm {
+  generator: TextGenerator;
+  arm?: string;
 }
 
 /** A prompt as the model reads it. */
@@ -50,37 +70,37 @@ export interface EncodedPrompt {
 }
 
 /**
- * A language model with remedies at hand: what chat, generate and serve go on with texts by. A thread is started for the arms of each
- * shape once one is asked for; the model as it is runs in the first.
+ * A language model with remedies at hand: what chat, generate and serve go on with texts by. The arms of a shape share a thread, which is
+ * started when one of them is asked for; the model as it is runs in the first.
  */
 export class SteeredModel {
-  /** Token ids that end a text. */
-  endTokens: readonly number[] = [];
+  /** By the shapes that they were compiled with. */
   private readonly generators = new Map<string, Promise<TextGenerator>>();
+  /** Those by the arms that they know. */
+  private readonly ready = new Map<string, Promise<ReadyArm>>();
 
   private constructor(
     readonly model: LanguageModel,
     /** By name. */
-    private readonly remedies: ReadonlyMap<string, Remedy>,
+    readonly remedies: ReadonlyMap<string, Remedy>,
     private readonly options: SteeredModelOptions,
   ) {}
 
   /**
    * Opens the model, fetching it first if need be, and the remedies.
    * @throws MoralscopeError what `LanguageModel.open` and `openRemedy` throw; `misuse` for a remedy of another model (named), two of a
-   * name, a mode that none has, and a strength out of range
+   * name, a mode that a remedy does not have, and a strength out of range
    */
   static async open(source: string, options: SteeredModelOptions = {}): Promise<SteeredModel> {
-    const { remedies: paths = [], strength, mode, ...work } = options;
+    const { remedies: paths = [], onProgress, signal, threads } = options;
     const remedies = await openRemedies(paths);
-    const model = await LanguageModel.open(source, { onProgress: work.onProgress, signal: work.signal, threads: work.threads });
+    const model = await LanguageModel.open(source, { onProgress, signal, threads });
     try {
-      for (const remedy of remedies.values()) requireItsModel(remedy, model);
       const steered = new SteeredModel(model, remedies, options);
-      for (const remedy of remedies.keys()) steered.find({ remedy, arm: undefined, strength });
-      const [first] = remedies.keys();
-      const usual = first === undefined ? undefined : steered.find({ remedy: first, arm: undefined, strength });
-      steered.endTokens = (await steered.generator(usual)).endTokens;
+      for (const [name, remedy] of remedies) {
+        requireItsModel(remedy, model);
+        steered.steer({ remedy: name });
+      }
       return steered;
     } catch (error) {
       await model.close();
@@ -102,24 +122,44 @@ export class SteeredModel {
     const arms: ServedArm[] = [{ id: this.name }];
     for (const [name, remedy] of this.remedies)
       for (const arm of remedy.arms) {
-        const steered = this.find({ remedy: name, arm: arm.name, strength: undefined });
-        arms.push({ id: this.idOf(name, steered), steered });
+        const steered = this.steer({ remedy: name, arm: arm.name });
+        const shown = arm.name === REMEDY_ARM ? undefined : arm.name;
+        arms.push({ id: formatModelId(this.name, { remedy: name, arm: shown, strength: steered.strength }), steered });
       }
     return arms;
   }
 
   /**
    * What an id stands for; undefined: the model as it is.
-   * @throws MoralscopeError `not-found` for an id of no arm, `misuse` for a strength out of range
+   * @throws MoralscopeError `not-found` for an id of no remedy, and as `steer`
    */
   steered(id: string): Steered | undefined {
     const parsed = parseModelId(id, this.name);
     if (parsed === 'unsteered') return undefined;
-    if (parsed === undefined || !this.remedies.has(parsed.remedy)) {
-      const known = [this.name, ...[...this.remedies.keys()].map((name) => `${this.name}+${name}@STRENGTH`)];
-      throw new MoralscopeError('not-found', `There is no model ${JSON.stringify(id)} here.`, `Ask for ${known.join(', ')}.`);
-    }
-    return this.find(parsed);
+    if (parsed && this.remedies.has(parsed.remedy)) return this.steer(parsed);
+    const known = [this.name, ...[...this.remedies.keys()].map((name) => `${this.name}+${name}@STRENGTH`)];
+    throw new MoralscopeError('not-found', `There is no model ${JSON.stringify(id)} here.`, `Ask for ${known.join(', ')}.`);
+  }
+
+  /**
+   * The arm of a remedy, and how it is put to use.
+   * @throws MoralscopeError `misuse` for an arm or a mode that there is none of, and a strength out of range
+   */
+  steer({ remedy: name = this.firstRemedy, arm: armName = REMEDY_ARM, ...choice }: SteeringChoice = {}): Steered {
+    const remedy = this.remedies.get(name);
+    if (!remedy) throw new MoralscopeError('misuse', 'There is no remedy.', 'Name one with --remedy.');
+    const arm = remedy.arm(armName);
+    const usual = this.options.mode;
+    const has = (mode: Mode | undefined) => mode !== undefined && arm.modes.includes(mode);
+    // What a remedy lacks is told by it; a control may know other modes than the remedy itself.
+    const asked = choice.mode ?? (arm.name === REMEDY_ARM ? usual : undefined);
+    if (asked !== undefined && !has(asked)) remedy.interventions({ arm: arm.name, mode: asked });
+    const mode = asked ?? (has(usual) ? usual : arm.modes[0]);
+    const strength = choice.strength ?? (mode === undefined ? 1 : (this.options.strength ?? 1));
+    if (mode !== undefined) requireStrength(strength, mode);
+    else if (strength !== 0 && strength !== 1)
+      throw new MoralscopeError('misuse', `A strength of ${strength} for a text.`, 'A prompt is there (1) or not (0).');
+    return { name, remedy, arm, mode, strength };
   }
 
   /**
@@ -158,6 +198,15 @@ export class SteeredModel {
   }
 
   /**
+   * Starts what goes on with texts, unless it runs.
+   * @returns token ids that end a text
+   * @throws MoralscopeError what `LanguageModel.generator` throws
+   */
+  async start(steered: Steered | undefined = this.remedies.size > 0 ? this.steer() : undefined): Promise<readonly number[]> {
+    return (await this.generator(steered)).generator.endTokens;
+  }
+
+  /**
    * Goes on with prompts, which begin together.
    * @throws MoralscopeError `misuse` for options that make no sense; what else goes wrong, the streams tell
    */
@@ -166,10 +215,8 @@ export class SteeredModel {
     steered: Steered | undefined,
     options: GenerateOptions,
   ): Promise<GenerationStream[]> {
-    if (steered && steered.interventions.length > 0)
-      throw new MoralscopeError('unsupported', 'Changed states are not generated from yet.', 'Ask for the model as it is.');
-    const generator = await this.generator(steered);
-    return generator.begin(prompts, options);
+    const { generator, arm } = await this.generator(steered);
+    return generator.begin(prompts, { ...options, ...(arm !== undefined && { arm, strength: steered!.strength }) });
   }
 
   async close(): Promise<void> {
@@ -181,43 +228,53 @@ export class SteeredModel {
     await this.model.close();
   }
 
-  private idOf(remedy: string, { arm, strength }: Steered): string {
-    return formatModelId(this.name, { remedy, arm: arm.name === REMEDY_ARM ? undefined : arm.name, strength });
+  private generator(steered: Steered | undefined): Promise<ReadyArm> {
+    const { positions } = this.options;
+    const { name, remedy, arm, mode } = steered ?? {};
+    const key = mode === undefined ? '' : [name, arm!.name, mode].join(':');
+    const found = this.ready.get(key);
+    if (found) return found;
+    const opened =
+      mode === undefined ? this.unsteered() : this.armed(key, remedy!.interventions({ arm: arm!.name, mode, positions }));
+    this.ready.set(key, opened);
+    opened.catch(() => this.ready.delete(key));
+    return opened;
   }
 
-  private find({ remedy: name, arm: armName, strength: asked }: SteeredId): Steered {
-    const remedy = this.remedies.get(name)!;
-    const arm = remedy.arm(armName ?? REMEDY_ARM);
-    const { mode: wanted, positions } = this.options;
-    // A control may know other modes than the remedy itself.
-    const mode = wanted !== undefined && (arm.modes.includes(wanted) || arm.name === REMEDY_ARM) ? wanted : arm.modes[0];
-    const interventions = remedy.interventions({ arm: arm.name, mode, positions });
-    const strength = asked ?? (mode === undefined ? 1 : (this.options.strength ?? 1));
-    if (mode !== undefined) requireStrength(strength, mode);
-    else if (strength !== 0 && strength !== 1)
-      throw new MoralscopeError('misuse', `A strength of ${strength} for a text.`, 'A prompt is there (1) or not (0).');
-    return { remedy, arm, strength, interventions };
+  private async unsteered(): Promise<ReadyArm> {
+    const [first] = this.generators.values();
+    return { generator: await (first ?? this.open('[]')) };
+  }
+
+  private async armed(arm: string, interventions: readonly Intervention[]): Promise<ReadyArm> {
+    const shapes = JSON.stringify(interventions.map(shapeOf));
+    const known = this.generators.get(shapes);
+    if (!known) return { generator: await this.open(shapes, { [arm]: interventions }), arm };
+    const generator = await known;
+    generator.addArm(arm, interventions);
+    return { generator, arm };
+  }
+
+  private open(shapes: string, arms?: Arms): Promise<TextGenerator> {
+    const { onProgress, signal, precision, sequences } = this.options;
+    const opened = this.model.generator({
+      ...{ onProgress, signal, arms },
+      ...(precision && { precision }),
+      ...(sequences && { sequences }),
+    });
+    this.generators.set(shapes, opened);
+    opened.catch(() => this.generators.delete(shapes));
+    return opened;
+  }
+
+  private get firstRemedy(): string {
+    return this.remedies.keys().next().value ?? '';
   }
 
   /** What a remedy of words says. */
   private said(steered: Steered | undefined): ReturnType<Remedy['prompt']> {
     return steered && steered.strength > 0 ? steered.remedy.prompt(steered.arm.name) : undefined;
   }
-
-  private generator(steered: Steered | undefined): Promise<TextGenerator> {
-    const shapes = steered?.interventions.map(shapeOf) ?? [];
-    const [first] = this.generators.values();
-    if (shapes.length === 0 && first) return first;
-    const key = JSON.stringify(shapes);
-    const found = this.generators.get(key);
-    if (found) return found;
-    const { onProgress, precision, sequences } = this.options;
-    const opened = this.model.generator({ onProgress, precision, sequences });
-    this.generators.set(key, opened);
-    opened.catch(() => this.generators.delete(key));
-    return opened;
-  }
-}
 
 /** Named as they are asked to be; else a single one `remedy`, several by their folders. */
 async function openRemedies(paths: readonly string[]): Promise<Map<string, Remedy>> {
