@@ -9,7 +9,12 @@ export const chatCommand = () =>
     'chat',
     'talk with the model, changed by a remedy or not; from a pipe, a line is a turn',
     ChatFlags,
-    async ({ model: source, remedy, arm, mode, positions, strength, precision, threads, system, compare, ...sampling }, work) => {
+    async (
+      { model: source, remedy, arm, mode, positions, strength, precision, threads, system, compare, ...sampling },
+      work,
+      _,
+      asJson,
+    ) => {
       const model = await SteeredModel.open(source, {
         ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, strength, precision, threads },
         sequences: 2,
@@ -21,7 +26,7 @@ export const chatCommand = () =>
         conversation.compare = compare;
         await model.start(conversation.steered);
         // What machines read is only the whole of it, at the end.
-        const output = work.json ? process.stderr : process.stdout;
+        const output = asJson ? process.stderr : process.stdout;
         const terminal = Boolean(process.stdin.isTTY && output.isTTY);
         await chat(conversation, { input: process.stdin, output, terminal, signal: work.signal });
         return { json: { model: model.name, turns: conversation.turns }, text: '' };

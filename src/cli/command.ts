@@ -14,14 +14,6 @@ export interface CommandResult {
   text: string;
 }
 
-/** What a command is given beside its flags. */
-export interface CommandWork {
-  onProgress: OnProgress;
-  signal: AbortSignal;
-  /** Whether the result is printed as JSON, and nothing else belongs on stdout. */
-  json: boolean;
-}
-
 /**
  * A command whose flags come from the library's own options schema. Adds `--json`, progress on stderr, and a first Ctrl-C that stops
  * cleanly (a second one stops at once).
@@ -30,7 +22,13 @@ export function command<S extends z.ZodObject<Fields>>(
   name: string,
   description: string,
   schema: S,
-  run: (options: z.infer<S>, work: CommandWork, args: string[]) => Promise<CommandResult>,
+  run: (
+    options: z.infer<S>,
+    work: { onProgress: OnProgress; signal: AbortSignal },
+    args: string[],
+    /** Whether the result is printed as JSON, and nothing else belongs on stdout. */
+    asJson: boolean,
+  ) => Promise<CommandResult>,
 ): Command {
   const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
   return built.action(async (...actionArgs: unknown[]) => {
@@ -47,7 +45,7 @@ export function command<S extends z.ZodObject<Fields>>(
     process.on('SIGTERM', onInterrupt);
     const progress = terminalProgress();
     try {
-      const result = await run(options, { onProgress: progress.onProgress, signal: stop.signal, json: json === true }, own.args);
+      const result = await run(options, { onProgress: progress.onProgress, signal: stop.signal }, own.args, json === true);
       progress.done();
       if (json) process.stdout.write(`${JSON.stringify(result.json, null, 2)}\n`);
       else if (result.text !== '') process.stdout.write(`${result.text}\n`);

@@ -80,7 +80,11 @@ async function requireSame(path: string, begun: boolean, madeFrom: AnswersMadeFr
   const text = await readIfThere(beside);
   if (!text) {
     if (begun)
-      throw new MoralscopeError('misuse', `${path} is there, and was not begun by generate.`, 'Choose another --out, or remove it.');
+      throw new MoralscopeError(
+        'misuse',
+        `${path} is there, and was not begun by generate.`,
+        'Choose another --out, or remove it.',
+      );
     await writeFileAtomic(beside, `${JSON.stringify({ tool: TOOL, ...madeFrom }, null, 1)}\n`);
     return;
   }
@@ -88,7 +92,9 @@ async function requireSame(path: string, begun: boolean, madeFrom: AnswersMadeFr
   try {
     before = JSON.parse(text.toString('utf8')) as Record<string, unknown>;
   } catch (cause) {
-    throw new MoralscopeError('bad-file', `${beside} is not JSON.`, 'Remove it and the answers, or choose another --out.', { cause });
+    throw new MoralscopeError('bad-file', `${beside} is not JSON.`, 'Remove it and the answers, or choose another --out.', {
+      cause,
+    });
   }
   const now: Record<string, unknown> = { tool: TOOL, ...madeFrom };
   const shown = (value: unknown) => JSON.stringify(value) ?? 'none';
@@ -111,7 +117,11 @@ function countRows(whole: Buffer, path: string): number {
       found = (JSON.parse(line) as { row?: unknown }).row;
     } catch {}
     if (found !== row)
-      throw new MoralscopeError('bad-file', `${path}, line ${row + 1} is not the answer of row ${row}.`, 'Choose another --out, or remove it.');
+      throw new MoralscopeError(
+        'bad-file',
+        `${path}, line ${row + 1} is not the answer of row ${row}.`,
+        'Choose another --out, or remove it.',
+      );
   }
   return lines.length;
 }

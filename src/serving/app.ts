@@ -6,6 +6,7 @@ import { cors } from 'hono/cors';
 import { DEFECT, refusal, refusalOf } from './api-error.js';
 import { checkKey, checkSource, type GuardOptions } from './guard.js';
 import type { ModelService } from './model-service.js';
+import { detokenize, tokenize, tokenizerInfo } from './tokenizer-service.js';
 
 export interface AppOptions extends GuardOptions {
   /** Bytes of a body, at most. */
@@ -18,7 +19,7 @@ export interface AppOptions extends GuardOptions {
 
 export type Environment = { Bindings: HttpBindings };
 
-/** POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/models/ID, GET /health. */
+/** POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/models/ID, GET /health, and the tokenizer. */
 export function makeApp(service: ModelService, options: AppOptions): Hono<Environment> {
   const { maxBody, origins, onRequest, onDefect } = options;
   const app = new Hono<Environment>();
@@ -59,6 +60,11 @@ export function makeApp(service: ModelService, options: AppOptions): Hono<Enviro
       });
     },
   });
+  const { tokenizer, context } = service;
+  for (const path of ['/tokenizer_info', '/tokenize', '/detokenize']) app.use(path, checkKey(options));
+  app.get('/tokenizer_info', (c) => c.json(tokenizerInfo(tokenizer)));
+  app.post('/tokenize', limited, async (c) => c.json(tokenize(tokenizer, context, await c.req.text())));
+  app.post('/detokenize', limited, async (c) => c.json(detokenize(tokenizer, await c.req.text())));
   app.post('/v1/chat/completions', limited, async (c) => service.chat(await c.req.text(), c.req.raw.signal));
   app.post('/v1/completions', limited, async (c) => service.complete(await c.req.text(), c.req.raw.signal));
   return app;

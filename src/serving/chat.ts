@@ -18,7 +18,12 @@ export interface ChatPlace {
 /** Talks until the input ends or /quit comes; Ctrl-C stops an answer, and twice quits. */
 export async function chat(conversation: Conversation, place: ChatPlace): Promise<void> {
   const { input, output, terminal, signal } = place;
-  const lines = createInterface({ input, ...(terminal && { output, prompt: '> ' }), terminal, crlfDelay: Number.POSITIVE_INFINITY });
+  const lines = createInterface({
+    input,
+    ...(terminal && { output, prompt: '> ' }),
+    terminal,
+    crlfDelay: Number.POSITIVE_INFINITY,
+  });
   let answering: AbortController | undefined;
   let interrupts = 0;
   const quit = () => {
@@ -76,7 +81,9 @@ function obey(conversation: Conversation, line: Exclude<ChatLine, { kind: 'say' 
       return 'Nothing was said yet.';
     case 'system':
       conversation.system = line.text === '' ? undefined : line.text;
-      return conversation.system === undefined ? 'Nothing stands before the conversation.' : `Before the conversation: ${line.text}`;
+      return conversation.system === undefined
+        ? 'Nothing stands before the conversation.'
+        : `Before the conversation: ${line.text}`;
     default: {
       const { kind, ...choice } = line;
       if (Object.values(choice).some((value) => value !== undefined)) conversation.change(choice);
@@ -87,7 +94,12 @@ function obey(conversation: Conversation, line: Exclude<ChatLine, { kind: 'say' 
   }
 }
 
-async function answer(conversation: Conversation, question: string, signal: AbortSignal, output: NodeJS.WriteStream): Promise<void> {
+async function answer(
+  conversation: Conversation,
+  question: string,
+  signal: AbortSignal,
+  output: NodeJS.WriteStream,
+): Promise<void> {
   const { answer: stream, unsteered, keep } = await conversation.ask(question, signal);
   const width = output.columns ?? 0;
   if (unsteered && fitsBeside(width)) {

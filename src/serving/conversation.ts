@@ -57,7 +57,15 @@ export class Conversation {
    * Answers from now on as this arm (`none`: the model as it is), in this mode, at this strength; what is left out stays.
    * @throws MoralscopeError as `SteeredModel.steer`, and nothing is changed
    */
-  change({ arm, mode: asked, strength }: { arm?: string | undefined; mode?: string | undefined; strength?: number | undefined }): void {
+  change({
+    arm,
+    mode: asked,
+    strength,
+  }: {
+    arm?: string | undefined;
+    mode?: string | undefined;
+    strength?: number | undefined;
+  }): void {
     if (arm === 'none') {
       this.steered = undefined;
       return;
@@ -96,7 +104,11 @@ export class Conversation {
     return { answer, ...(unsteered && { unsteered }), keep };
   }
 
-  private async begin(messages: readonly ChatMessage[], steered: Steered | undefined, signal: AbortSignal): Promise<GenerationStream> {
+  private async begin(
+    messages: readonly ChatMessage[],
+    steered: Steered | undefined,
+    signal: AbortSignal,
+  ): Promise<GenerationStream> {
     const { model, system, sampling, turns } = this;
     const ids = model.encodeChat(system ? [{ role: 'system', content: system }, ...messages] : messages, steered);
     if (ids.length > model.context)
@@ -115,8 +127,13 @@ function requireTemplate({ model }: SteeredModel): void {
     model.chat;
   } catch (error) {
     if (!(error instanceof MoralscopeError) || error.code !== 'unsupported') throw error;
-    throw new MoralscopeError('unsupported', error.message, 'Use generate, which goes on with plain texts, or the instruct model.', {
-      cause: error,
-    });
+    throw new MoralscopeError(
+      'unsupported',
+      error.message,
+      'Use generate, which goes on with plain texts, or the instruct model.',
+      {
+        cause: error,
+      },
+    );
   }
 }

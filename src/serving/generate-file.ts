@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { sha256, sha256File } from '../artifact/files.js';
 import type { ChatMessage } from '../checkpoint/chat/chat-template.js';
 import { cancelled, MoralscopeError, throwIfCancelled } from '../errors.js';
@@ -162,7 +163,12 @@ async function madeFrom(
     model: { name: model.name, sha256: model.sha256 },
     prompts: { count: prompts.length, sha256: sha256(JSON.stringify(prompts)) },
     remedy: steered
-      ? { arm: steered.arm.name, mode: steered.mode, strength: steered.strength, sha256: await sha256File(join(steered.remedy.path, 'manifest.json')) }
+      ? {
+          arm: steered.arm.name,
+          mode: steered.mode,
+          strength: steered.strength,
+          sha256: await sha256File(join(steered.remedy.path, 'manifest.json')),
+        }
       : null,
   };
 }

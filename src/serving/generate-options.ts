@@ -14,7 +14,10 @@ export const GenerateFileOptions = z.object({
   ...SteeringFields,
   remedy: z.string().optional().describe('directory of a remedy'),
   arm: z.string().optional().describe('the remedy (default), or one of its controls, e.g. shuffled-00'),
-  chat: z.boolean().default(false).describe('take each plain prompt for what a user says, and write it as the chat template does'),
+  chat: z
+    .boolean()
+    .default(false)
+    .describe('take each plain prompt for what a user says, and write it as the chat template does'),
   system: z.string().optional().describe("the system's message of every conversation that has none"),
   ...SamplingFlags,
   ignoreEos,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { TOOL } from '../artifact/manifest.js';
+import type { Tokenizer } from '../checkpoint/tokenizer.js';
 import type { GenerationStream } from '../model/generation/generation-stream.js';
 import type { GenerateOptions } from '../model/generation/text-generator.js';
 import { Admission } from './admission.js';
@@ -51,6 +52,15 @@ export class ModelService {
 
   get name(): string {
     return this.served.name;
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.served.model.tokenizer;
+  }
+
+  /** Tokens of a prompt and its continuation, at most. */
+  get context(): number {
+    return this.served.context;
   }
 
   get stopping(): boolean {

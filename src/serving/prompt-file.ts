@@ -19,7 +19,10 @@ export interface FilePrompt {
 const Line = z.object({
   id: z.union([z.string(), z.number()]).optional(),
   prompt: z.string().min(1).optional(),
-  messages: z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1).optional(),
+  messages: z
+    .array(z.looseObject({ role: z.string(), content: z.string() }))
+    .min(1)
+    .optional(),
 });
 
 /**
@@ -69,6 +72,10 @@ function toPrompt(line: string, row: number, where: string): FilePrompt {
   const { id, prompt, messages } = parsed.data;
   const given = prompt ?? messages;
   if (given === undefined || (prompt !== undefined && messages !== undefined))
-    throw new MoralscopeError('bad-file', `${where} has ${given ? 'both a prompt and messages' : 'neither prompt nor messages'}.`, fix);
+    throw new MoralscopeError(
+      'bad-file',
+      `${where} has ${given ? 'both a prompt and messages' : 'neither prompt nor messages'}.`,
+      fix,
+    );
   return { row, ...(id !== undefined && { id }), prompt: given };
 }

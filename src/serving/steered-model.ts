@@ -275,6 +275,7 @@ export class SteeredModel {
   private said(steered: Steered | undefined): ReturnType<Remedy['prompt']> {
     return steered && steered.strength > 0 ? steered.remedy.prompt(steered.arm.name) : undefined;
   }
+}
 
 /** Named as they are asked to be; else a single one `remedy`, several by their folders. */
 async function openRemedies(paths: readonly string[]): Promise<Map<string, Remedy>> {
