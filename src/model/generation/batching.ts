@@ -1,4 +1,5 @@
 import type { DecodingSession } from '../decoding-session.js';
+import type { Intervention } from '../intervention.js';
 import type { Arms } from './arms.js';
 import { Lane } from './lane.js';
 import type { GenerationUpdate } from './messages.js';
@@ -30,7 +31,7 @@ export class ContinuousBatching {
 
   constructor(
     private readonly session: DecodingSession,
-    private readonly arms: Arms,
+    private arms: Arms,
     private readonly limits: BatchingLimits,
     private readonly reports: BatchingReports,
   ) {}
@@ -40,6 +41,10 @@ export class ContinuousBatching {
     this.work ??= this.run().finally(() => {
       this.work = undefined;
     });
+  }
+
+  addArm(name: string, interventions: readonly Intervention[]): void {
+    this.arms = { ...this.arms, [name]: interventions };
   }
 
   cancel(id: number): void {

@@ -113,6 +113,7 @@ port.on('message', async (command: GenerationCommand) => {
     const { session, batching, tools } = await opened;
     if (command.kind === 'add') batching.add(command.requests.flatMap((request) => toSequence(request, tools)));
     else if (command.kind === 'cancel') batching.cancel(command.id);
+    else if (command.kind === 'arm') batching.addArm(command.name, command.interventions);
     else {
       await batching.stop();
       await session.close();

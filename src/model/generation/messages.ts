@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../../errors.js';
 import { MoralscopeError } from '../../errors.js';
 import type { ProgressEvent } from '../../progress.js';
+import type { Intervention } from '../intervention.js';
 import type { Arms } from './arms.js';
 import type { LogProbs } from './log-probs.js';
 import type { GenerationOptions, GeneratorOptions } from './options.js';
@@ -37,6 +38,7 @@ export type GenerationCommand =
   /** These begin together. */
   | { kind: 'add'; requests: GenerationRequest[] }
   | { kind: 'cancel'; id: number }
+  | { kind: 'arm'; name: string; interventions: readonly Intervention[] }
   /** Also while it is opening. */
   | { kind: 'close' };
 

@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads';
 import { MoralscopeError, throwIfCancelled } from '../../errors.js';
 import { parseOptions } from '../../options.js';
 import type { WorkOptions } from '../../progress.js';
-import { type Arms, requireArm } from './arms.js';
+import type { Intervention } from '../intervention.js';
+import { type Arms, requireArm, shapesOfArms } from './arms.js';
 import { type Generation, GenerationStream } from './generation-stream.js';
 import {
   fromSent,
@@ -42,7 +43,7 @@ export class TextGenerator {
 
   private constructor(
     private readonly worker: Worker,
-    private readonly arms: Arms,
+    private arms: Arms,
   ) {
     worker.on('message', (reply: GenerationReply) => this.take(reply));
     worker.on('error', (error) => this.lose(error));
@@ -117,6 +118,19 @@ export class TextGenerator {
   /** Goes on with one text, piece by piece. It begins at once; what `generate` throws, reading the pieces does. */
   stream(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
     return this.begin([prompt], options)[0];
+  }
+
+  /**
+   * Takes one more arm, of the shapes of those that it was opened with.
+   * @throws MoralscopeError `misuse` where it has others, or none
+   */
+  addArm(name: string, interventions: readonly Intervention[]): void {
+    if (Object.keys(this.arms).length === 0)
+      throw new MoralscopeError('misuse', 'The generator was opened without arms.', 'Open another with this one.');
+    const arms = { ...this.arms, [name]: interventions };
+    shapesOfArms(arms);
+    this.arms = arms;
+    this.worker.postMessage({ kind: 'arm', name, interventions } satisfies GenerationCommand);
   }
 
   /** Ends the thread, and the texts that are not done. */
