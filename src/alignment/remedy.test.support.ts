@@ -15,20 +15,29 @@ const KINDS: Readonly<Record<Change['mode'], RemedyContent['kind']>> = {
   blend: 'sae',
 };
 
-/** Writes a remedy that makes these interventions, all of one mode other than blend; none: a prompt. */
-export async function writeMadeRemedy(path: string, model: RemediedModel, interventions: readonly Intervention[]): Promise<void> {
+/**
+ * Writes a remedy that makes these interventions, all of one mode other than blend; none: a prompt.
+ * @param controls further arms by name, at the same sites
+ */
+export async function writeMadeRemedy(
+  path: string,
+  model: RemediedModel,
+  interventions: readonly Intervention[],
+  controls: Readonly<Record<string, readonly Intervention[]>> = {},
+): Promise<void> {
   const { hidden, layers } = model.spec;
   const mode = interventions[0]?.change.mode;
   const identity = { format: REMEDY_FORMAT, formatVersion: REMEDY_VERSION, seed: 0, options: { mode }, inputs: [] };
   const directory = await ArtifactDirectory.open(path, identity);
   const tensors: Record<string, SafetensorsTensor> = {};
-  for (const intervention of interventions)
-    for (const [name, { data, shape }] of Object.entries(interventionTensors(intervention, hidden))) {
-      if (name === 'sink_threshold') continue;
-      const flat = ['w', 'u'].includes(name) ? [hidden] : shape;
-      const numbers = data as Float32Array<ArrayBuffer>;
-      tensors[tensorName('remedy', intervention.site, name)] = { dtype: 'F32', shape: flat, data: numbers };
-    }
+  for (const [arm, changes] of Object.entries({ remedy: interventions, ...controls }))
+    for (const intervention of changes)
+      for (const [name, { data, shape }] of Object.entries(interventionTensors(intervention, hidden))) {
+        if (name === 'sink_threshold') continue;
+        const flat = ['w', 'u'].includes(name) ? [hidden] : shape;
+        const numbers = data as Float32Array<ArrayBuffer>;
+        tensors[tensorName(arm, intervention.site, name)] = { dtype: 'F32', shape: flat, data: numbers };
+      }
   const content: RemedyContent = {
     version: 1,
     kind: mode ? KINDS[mode] : 'prompt',
@@ -46,7 +55,10 @@ export async function writeMadeRemedy(path: string, model: RemediedModel, interv
       evaluation: null,
     })),
     ...(mode === undefined && { prompt: { place: 'system', text: 'Be kind.', tokens: 3 } }),
-    arms: [{ name: 'remedy', kind: 'remedy', ...(mode === undefined ? { modes: [], text: 'Be kind.' } : { modes: [mode] }) }],
+    arms: [
+      { name: 'remedy', kind: 'remedy', ...(mode === undefined ? { modes: [], text: 'Be kind.' } : { modes: [mode] }) },
+      ...Object.entries(controls).map(([name, [{ change }]]) => ({ name, kind: 'shuffled' as const, modes: [change.mode] })),
+    ],
     notes: [],
     summary: 'made for a test',
   };

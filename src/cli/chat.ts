@@ -10,20 +10,20 @@ export const chatCommand = () =>
     'talk with the model, changed by a remedy or not; from a pipe, a line is a turn',
     ChatFlags,
     async (
-      { model: source, remedy, arm, mode, positions, strength, precision, threads, system, compare, ...sampling },
+      { model: source, remedy, arm, mode, positions, layers, strength, precision, threads, system, compare, ...sampling },
       work,
       _,
       asJson,
     ) => {
       const model = await SteeredModel.open(source, {
-        ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, strength, precision, threads },
+        ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, layers, strength, precision, threads },
         sequences: 2,
         ...work,
       });
       try {
         const conversation = new Conversation(model, { arm }, sampling);
         conversation.system = system;
-        conversation.compare = compare;
+        if (compare) conversation.compare = true;
         await model.start(conversation.steered);
         // What machines read is only the whole of it, at the end.
         const output = asJson ? process.stderr : process.stdout;

@@ -71,6 +71,8 @@ describe('help', () => {
       '--sae --activations --corpus --out --model --features --top --level --min-effect --cross-fit --permutations --seed'.split(
         ' ',
       ),
+    generate: '--prompts --out --model --remedy --arm --mode --positions --strength --max-tokens --temperature --seed'.split(' '),
+    chat: '--model --remedy --arm --mode --positions --strength --system --compare --max-tokens --temperature'.split(' '),
     serve: '--model --remedy --mode --positions --strength --host --port --api-key-env --max-batch --max-queue --precision'.split(
       ' ',
     ),
@@ -91,7 +93,20 @@ describe('help', () => {
   test('of the program lists the commands; its version is that of the package', async () => {
     const [help, version, nothing] = await Promise.all([run('--help'), run('--version'), run()]);
     expect(help.code).toBe(0);
-    for (const name of ['demo', 'models', 'pull', 'cache', 'corpus', 'capture', 'diagnose', 'sae', 'features', 'serve'])
+    for (const name of [
+      'demo',
+      'models',
+      'pull',
+      'cache',
+      'corpus',
+      'capture',
+      'diagnose',
+      'sae',
+      'features',
+      'generate',
+      'chat',
+      'serve',
+    ])
       expect(help.stdout).toMatch(new RegExp(`^  ${name}`, 'm'));
     expect(version).toEqual({ code: 0, stdout: `${TOOL.version}\n`, stderr: '' });
     expect(nothing).toMatchObject({ code: 2, stdout: '' });

@@ -13,9 +13,9 @@ export const serveCommand = () =>
     ServeOptions,
     async ({ model: source, remedy: remedies, apiKeyEnv, maxBatch, maxQueue, maxBodyMb, patience, log, ...options }, work) => {
       const apiKey = apiKeyEnv === undefined ? undefined : keyOf(apiKeyEnv);
-      const { mode, positions, strength, precision, threads, ...http } = options;
+      const { mode, positions, layers, strength, precision, threads, ...http } = options;
       const model = await SteeredModel.open(source, {
-        ...{ remedies, mode, positions, strength, precision, threads, sequences: maxBatch },
+        ...{ remedies, mode, positions, layers, strength, precision, threads, sequences: maxBatch },
         ...work,
       });
       try {

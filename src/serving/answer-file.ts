@@ -35,11 +35,12 @@ export class AnswerFile {
       const there = await readIfThere(path);
       await requireSame(path, there !== undefined, madeFrom);
       const whole = there?.subarray(0, there.lastIndexOf(0x0a) + 1);
+      const rows = whole ? countRows(whole, path) : 0;
       const file = await open(path, 'a').catch((error) => {
         throw diskError(error, path);
       });
       if (whole && whole.length < there!.length) await file.truncate(whole.length);
-      return new AnswerFile(path, whole ? countRows(whole, path) : 0, file, lock);
+      return new AnswerFile(path, rows, file, lock);
     } catch (error) {
       await lock.release();
       throw error;
@@ -96,15 +97,14 @@ async function requireSame(path: string, begun: boolean, madeFrom: AnswersMadeFr
       cause,
     });
   }
-  const now: Record<string, unknown> = { tool: TOOL, ...madeFrom };
   const shown = (value: unknown) => JSON.stringify(value) ?? 'none';
-  const different = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(
-    (name) => shown(before[name]) !== shown(now[name]),
+  const different = [...new Set([...Object.keys(before), ...Object.keys(madeFrom)])].filter(
+    (name) => name !== 'tool' && shown(before[name]) !== shown(madeFrom[name]),
   );
   if (different.length > 0)
     throw new MoralscopeError(
       'misuse',
-      `${path} was begun with other options: ${different.map((name) => `${name} ${shown(before[name])}, now ${shown(now[name])}`).join('; ')}.`,
+      `${path} was begun with other options: ${different.map((name) => `${name} ${shown(before[name])}, now ${shown(madeFrom[name])}`).join('; ')}.`,
       'Use the same options to go on, or choose another --out.',
     );
 }

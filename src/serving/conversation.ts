@@ -30,10 +30,9 @@ export interface Answering {
 export class Conversation {
   readonly turns: Turn[] = [];
   system: string | undefined;
-  /** Whether the model as it is answers too. */
-  compare = false;
   /** What answers; undefined: the model as it is. */
   steered: Steered | undefined;
+  private both = false;
   private usual: Steered | undefined;
   private messages: ChatMessage[] = [];
 
@@ -83,6 +82,17 @@ export class Conversation {
     this.usual = next;
   }
 
+  /** Whether the model as it is answers too. */
+  get compare(): boolean {
+    return this.both;
+  }
+
+  /** @throws MoralscopeError `misuse` where there is nothing to compare with */
+  set compare(both: boolean) {
+    if (both && !this.steered) this.change({});
+    this.both = both;
+  }
+
   /** Forgets what was said. */
   reset(): void {
     this.messages = [];
@@ -96,7 +106,7 @@ export class Conversation {
     const { steered, messages, label } = this;
     const asked = [...messages, { role: 'user', content: question }];
     const answer = await this.begin(asked, steered, signal);
-    const unsteered = this.compare && steered ? await this.begin(asked, undefined, signal) : undefined;
+    const unsteered = this.both && steered ? await this.begin(asked, undefined, signal) : undefined;
     const keep = (text: string, other?: string) => {
       if (text !== '') this.messages = [...asked, { role: 'assistant', content: text }];
       this.turns.push({ question, answer: text, ...(other !== undefined && { [UNSTEERED]: other }), as: label });

@@ -46,12 +46,12 @@ const AHEAD = 4;
 export async function generateFile(given: z.input<typeof GenerateFileOptions> & WorkOptions): Promise<GeneratedFile> {
   const { onProgress, signal, ...flags } = given;
   const options = parseOptions(GenerateFileOptions, flags);
-  const { remedy, arm, mode, positions, strength, precision, threads, maxBatch: sequences } = options;
+  const { remedy, arm, mode, positions, layers, strength, precision, threads, maxBatch: sequences } = options;
   if (remedy === undefined && (arm ?? mode ?? strength) !== undefined)
     throw new MoralscopeError('misuse', 'An arm, a mode or a strength is of a remedy.', 'Name it with --remedy.');
   const prompts = await readPrompts(options.prompts, { signal });
   const model = await SteeredModel.open(options.model, {
-    ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, strength },
+    ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, layers, strength },
     ...{ precision, threads, sequences, onProgress, signal },
   });
   try {

@@ -20,6 +20,8 @@ export interface SteeredModelOptions extends WorkOptions {
   mode?: Mode | undefined;
   /** Tokens that are changed; default: all. */
   positions?: Positions | undefined;
+  /** Layers of the remedies that are put to use; default: all. */
+  layers?: readonly number[] | undefined;
   /** Where an id says none; default: 1. */
   strength?: number | undefined;
   precision?: Precision | undefined;
@@ -89,7 +91,7 @@ export class SteeredModel {
   /**
    * Opens the model, fetching it first if need be, and the remedies.
    * @throws MoralscopeError what `LanguageModel.open` and `openRemedy` throw; `misuse` for a remedy of another model (named), two of a
-   * name, a mode that a remedy does not have, and a strength out of range
+   * name, a mode or a layer that a remedy does not have, and a strength out of range
    */
   static async open(source: string, options: SteeredModelOptions = {}): Promise<SteeredModel> {
     const { remedies: paths = [], onProgress, signal, threads } = options;
@@ -99,7 +101,8 @@ export class SteeredModel {
       const steered = new SteeredModel(model, remedies, options);
       for (const [name, remedy] of remedies) {
         requireItsModel(remedy, model);
-        steered.steer({ remedy: name });
+        const { mode } = steered.steer({ remedy: name });
+        remedy.interventions({ mode, layers: options.layers });
       }
       return steered;
     } catch (error) {
@@ -136,7 +139,11 @@ export class SteeredModel {
   steered(id: string): Steered | undefined {
     const parsed = parseModelId(id, this.name);
     if (parsed === 'unsteered') return undefined;
-    if (parsed && this.remedies.has(parsed.remedy)) return this.steer(parsed);
+    const remedy = parsed && this.remedies.get(parsed.remedy);
+    if (remedy) {
+      requireArm(remedy, parsed.arm);
+      return this.steer(parsed);
+    }
     const known = [this.name, ...[...this.remedies.keys()].map((name) => `${this.name}+${name}@STRENGTH`)];
     throw new MoralscopeError('not-found', `There is no model ${JSON.stringify(id)} here.`, `Ask for ${known.join(', ')}.`);
   }
@@ -229,13 +236,13 @@ export class SteeredModel {
   }
 
   private generator(steered: Steered | undefined): Promise<ReadyArm> {
-    const { positions } = this.options;
+    const { positions, layers } = this.options;
     const { name, remedy, arm, mode } = steered ?? {};
     const key = mode === undefined ? '' : [name, arm!.name, mode].join(':');
     const found = this.ready.get(key);
     if (found) return found;
     const opened =
-      mode === undefined ? this.unsteered() : this.armed(key, remedy!.interventions({ arm: arm!.name, mode, positions }));
+      mode === undefined ? this.unsteered() : this.armed(key, remedy!.interventions({ arm: arm!.name, mode, positions, layers }));
     this.ready.set(key, opened);
     opened.catch(() => this.ready.delete(key));
     return opened;
@@ -274,6 +281,16 @@ export class SteeredModel {
   /** What a remedy of words says. */
   private said(steered: Steered | undefined): ReturnType<Remedy['prompt']> {
     return steered && steered.strength > 0 ? steered.remedy.prompt(steered.arm.name) : undefined;
+  }
+}
+
+/** An id of an arm that is not there stands for nothing. */
+function requireArm(remedy: Remedy, name: string | undefined): void {
+  try {
+    if (name !== undefined) remedy.arm(name);
+  } catch (error) {
+    if (!(error instanceof MoralscopeError)) throw error;
+    throw new MoralscopeError('not-found', error.message, error.fix, { cause: error });
   }
 }
 
