@@ -119,5 +119,5 @@ describe.skipIf(!weights)('the openai client, on SmolLM2', () => {
       const { choices } = await client.completions.create(asked(i));
       expect(choices[0].text).toBe(answers[i].text);
     }
-  });
+  }, 300_000);
 });
