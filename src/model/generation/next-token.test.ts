@@ -49,7 +49,7 @@ describe('tokens are drawn from the probabilities of transformers', () => {
     const before = new Set(ids);
     const nextToken = new NextToken(logits.length);
     nextToken.choose(logits, options, before, new Random(1));
-    const weights = [...nextToken.weigh(penalised(logits, options.repetitionPenalty, before), options)];
+    const weights = weightsOf(nextToken, penalised(logits, options.repetitionPenalty, before), options);
     const total = weights.reduce((a, b) => a + b);
     for (const [id, p] of probabilities.entries()) expect(weights[id] / total).toBeCloseTo(p, 6);
     expect(logits).toEqual(Float32Array.from(numbers));
@@ -64,6 +64,14 @@ describe('tokens are drawn from the probabilities of transformers', () => {
     expect(chiSquare).toBeGreaterThan(limit(freedom));
   });
 });
+
+/** Of all tokens; 0 for those that may not be drawn. */
+function weightsOf(nextToken: NextToken, scores: Float32Array, options: SamplingOptions): number[] {
+  const { ids, weights } = nextToken.candidates(scores, options);
+  const all = new Array<number>(scores.length).fill(0);
+  for (const [i, id] of ids.entries()) all[id] = weights[i];
+  return all;
+}
 
 function penalised(logits: Float32Array, penalty: number, before: ReadonlySet<number>): Float32Array {
   return logits.map((x, id) => (before.has(id) ? (x < 0 ? x * penalty : x / penalty) : x));
@@ -96,12 +104,21 @@ describe('a large vocabulary', () => {
     return [...logits].map((x) => x >= least);
   }
 
+  test('is drawn from block by block as from its candidates', () => {
+    const logits = Float32Array.from({ length: 3000 }, (_, id) => (id % 500 === 7 ? 4 : random.normal() - 8));
+    const weights = weightsOf(new NextToken(logits.length), logits, PLAIN);
+    const total = weights.reduce((a, b) => a + b);
+    const expected = weights.map((weight) => weight / total);
+    const { chiSquare, freedom } = drawn(logits, PLAIN, none, expected);
+    expect(chiSquare).toBeLessThan(limit(freedom));
+  });
+
   test.each(Object.keys(shapes))('%s', (name) => {
     const logits = shapes[name];
     for (const options of [{ topK: 50 }, { topK: 1 }, { topP: 0.9 }, { topP: 0.1 }, { topK: 300, topP: 0.7 }, { topP: 0.9999 }]) {
-      const weights = new NextToken(logits.length).weigh(logits, { ...PLAIN, ...options });
+      const weights = weightsOf(new NextToken(logits.length), logits, { ...PLAIN, ...options });
       expect(
-        [...weights].map((weight) => weight > 0),
+        weights.map((weight) => weight > 0),
         JSON.stringify(options),
       ).toEqual(sorted(logits, { ...PLAIN, ...options }));
     }
