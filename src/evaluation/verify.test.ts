@@ -15,7 +15,7 @@ import { auc } from '../statistics/ranks.js';
 import { labelledCorpus } from './labelled-texts.js';
 import { modelWithWords, TEMPLATE, writePlantedRemedy } from './planted-remedy.test.support.js';
 import { Verification, verificationJsonSchema } from './schema.js';
-import { type VerifiedRemedy, verifyRemedy } from './verify.js';
+import { type VerifiedRemedy, verifyHere, verifyRemedy } from './verify.js';
 import { VerifyOptions } from './verify-options.js';
 
 /** @file A remedy that is known to work, from its directory to verify.json; what is refused on the way. */
@@ -183,10 +183,10 @@ test('stopped on the way, it goes on to the same numbers', async () => {
   });
   await access(path('stopped/.work'));
   const begun: string[] = [];
-  const { verification } = await verifyRemedy({ ...options('stopped', small), onProgress: ({ task }) => begun.push(task) });
+  const { verification } = await verifyHere({ ...options('stopped', small), onProgress: ({ task }) => begun.push(task) });
   expect(begun).toContain('damage');
   expect(begun.filter((task) => task.startsWith('choose') || task.startsWith('read'))).toEqual([]);
-  const { verification: whole } = await verifyRemedy(options('whole', small));
+  const { verification: whole } = await verifyHere(options('whole', small));
   expect(verification).toEqual(whole);
   expect(verification.rediagnosis).toBeNull();
   expect(verification.notes).toEqual([expect.stringContaining('--rediagnosed')]);
@@ -194,10 +194,10 @@ test('stopped on the way, it goes on to the same numbers', async () => {
 
 test('a remedy that says nothing is told to do nothing, and one without controls to prove nothing', async () => {
   const small = { pairs: [], rediagnosed: 0 };
-  const idle = await verifyRemedy(options('idle-out', { ...small, remedy: path('idle') }));
+  const idle = await verifyHere(options('idle-out', { ...small, remedy: path('idle') }));
   expect(idle.verification.verdict.outcome).toBe('nothing');
   expect(idle.verification.sets[0].change.auc).toMatchObject({ value: 0, p: 1 });
-  const { verification } = await verifyRemedy(options('uncontrolled-out', { ...small, remedy: path('uncontrolled') }));
+  const { verification } = await verifyHere(options('uncontrolled-out', { ...small, remedy: path('uncontrolled') }));
   expect(verification.verdict.outcome).toBe('unproven');
   expect(verification.verdict.text).toContain('align --controls');
 });
@@ -207,7 +207,7 @@ test('all positions, labelled lines, no corpus: 30% of the lines choose', async 
   const lines = Array.from({ length: 90 }, (_, i) => JSON.stringify({ text: action(random, (i % 3) - 1), label: (i % 3) - 1 }));
   await writeFile(path('lines.jsonl'), lines.join('\n'));
   const more = { corpus: [], pairs: [], labelled: [path('lines.jsonl')], positions: 'all' };
-  const { verification } = await verifyRemedy(options('lines-out', more));
+  const { verification } = await verifyHere(options('lines-out', more));
   const [set] = verification.sets;
   expect(set).toMatchObject({ kind: 'labelled', fittedOn: false });
   expect(set.n.texts + verification.choice.texts).toBe(90);
@@ -219,13 +219,13 @@ describe('refuses', () => {
   test('a model that the remedy was not made for', async () => {
     const other = fileURLToPath(new URL('../../fixtures/tiny-qwen3', import.meta.url));
     const same = fileURLToPath(new URL('../../fixtures/tiny-llama', import.meta.url));
-    await expect(verifyRemedy(options('no', { model: same }))).rejects.toMatchObject({ code: 'misuse', message: /tokenizer/ });
-    await expect(verifyRemedy(options('no', { model: other }))).rejects.toBeDefined();
+    await expect(verifyHere(options('no', { model: same }))).rejects.toMatchObject({ code: 'misuse', message: /tokenizer/ });
+    await expect(verifyHere(options('no', { model: other }))).rejects.toBeDefined();
   });
 
   test('nothing to judge on, a set twice, a mode that there is not, strengths out of range', async () => {
     const refused = (more: Record<string, unknown>, message: RegExp) =>
-      expect(verifyRemedy(options('no', more))).rejects.toMatchObject({ code: 'misuse', message });
+      expect(verifyHere(options('no', more))).rejects.toMatchObject({ code: 'misuse', message });
     await refused({ corpus: [], pairs: [] }, /nothing to judge/);
     await refused({ pairs: [path('pairs.jsonl'), path('pairs.jsonl')] }, /given twice/);
     await refused({ mode: 'blend' }, /no mode blend/);
@@ -233,13 +233,13 @@ describe('refuses', () => {
   });
 
   test('files that are not what they should be', async () => {
-    await expect(verifyRemedy(options('no', { remedy: path('corpus') }))).rejects.toMatchObject({ code: 'bad-file' });
-    await expect(verifyRemedy(options('no', { remedy: path('nowhere') }))).rejects.toMatchObject({ code: 'not-found' });
-    await expect(verifyRemedy(options('no', { pairs: [path('general.txt')] }))).rejects.toMatchObject({
+    await expect(verifyHere(options('no', { remedy: path('corpus') }))).rejects.toMatchObject({ code: 'bad-file' });
+    await expect(verifyHere(options('no', { remedy: path('nowhere') }))).rejects.toMatchObject({ code: 'not-found' });
+    await expect(verifyHere(options('no', { pairs: [path('general.txt')] }))).rejects.toMatchObject({
       code: 'bad-file',
       message: expect.stringContaining('line 1'),
     });
-    await expect(verifyRemedy(options('no', { text: path('nowhere.txt') }))).rejects.toMatchObject({ code: 'not-found' });
+    await expect(verifyHere(options('no', { text: path('nowhere.txt') }))).rejects.toMatchObject({ code: 'not-found' });
   });
 });
 
