@@ -254,8 +254,8 @@ test('a prompt: its text, and neutral ones of as many tokens', async () => {
   const count = (text: string) => model.tokenizer.encode(text, { addSpecialTokens: false, plain: true }).length;
   expect(content.prompt!.tokens).toBe(count(prompt));
   const neutral = remedy.arms.filter(({ kind }) => kind === 'neutral');
-  expect(neutral).toHaveLength(10);
-  expect(new Set(neutral.map(({ text }) => text)).size).toBe(10);
+  expect(neutral).toHaveLength(20);
+  expect(new Set(neutral.map(({ text }) => text)).size).toBe(20);
   for (const { name } of neutral) expect(Math.abs(count(remedy.prompt(name)!.text) - count(prompt))).toBeLessThanOrEqual(1);
   await model.close();
 });

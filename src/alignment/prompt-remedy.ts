@@ -10,7 +10,7 @@ import { armNames } from './remedy-controls.js';
 import { type Arm, REMEDY_ARM } from './remedy-schema.js';
 
 /** Neutral texts that stand in for the prompt. */
-const NEUTRALS = 10;
+const NEUTRALS = 20;
 
 /**
  * The cheapest remedy: a text before everything, as the system's message or as a prefix. Its controls are general sentences, cut to as many

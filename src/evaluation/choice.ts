@@ -21,8 +21,7 @@ export interface FoundChoice {
 
 /** Mode, sites and strength with the largest AUC on the choosing texts, the smaller strength where they are alike; and what controls do there. */
 export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice> {
-  const { remedy, controls, options } = run;
-  const { strengths } = options;
+  const { remedy, controls, strengths, options } = run;
   const texts = part.choose;
   const valence = Float32Array.from(texts, (text) => part.set.valence[text]);
   const aucOf = (odds: Float64Array) => finite(readoutStatistics(odds, valence)[0]);
@@ -31,8 +30,8 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
   if (variants.length === 0)
     throw new MoralscopeError(
       'misuse',
-      `The remedy has no mode ${options.mode}, only ${own.modes.join(', ')}.`,
-      'Choose one of these.',
+      `The remedy has no mode ${options.mode}, ${own.modes.length > 0 ? `only ${own.modes.join(', ')}` : 'since it is a text'}.`,
+      own.modes.length > 0 ? 'Choose one of these.' : 'Leave --mode out.',
     );
   const jobs = variants.flatMap((variant) => strengths.map((strength): Job => ({ arm: own, variant, strength })));
   const found = await readJobs(run, part, texts, [undefined, ...jobs], 'choose');

@@ -9,6 +9,7 @@ import type { TokenBatch } from '../model/token-rows.js';
 import type { WorkOptions } from '../progress.js';
 import { NextTokens } from '../sae/eval/next-token.js';
 import { TextSums } from '../sae/eval/text-sums.js';
+import { type PromptTokens, prompted, promptOf, roomForTexts } from './prompted-texts.js';
 import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run, someOfEach } from './run.js';
 import { spreadOf } from './said.js';
 import type { Damage } from './schema.js';
@@ -32,22 +33,21 @@ type Sums = TextSums<Column>;
  * would hide its damage otherwise.
  */
 export async function measureDamage(run: Run, { variant, strength }: Chosen): Promise<Damage> {
-  const { model, remedy, general, steered, kept, options } = run;
-  const { strengths, bootstraps, seed, onProgress, signal } = options;
+  const { model, remedy, general, steered, kept, strengths, options } = run;
+  const { bootstraps, seed, onProgress, signal } = options;
   const own = remedy.arm(REMEDY_ARM);
   const controls = someOfEach(run.controls, MOST_CONTROLS);
   const jobs: Job[] = [
     ...strengths.map((each) => ({ arm: own, variant, strength: each })),
     ...controls.map((arm) => ({ arm, variant, strength })),
   ];
-  const maxTokens = Math.min(MAX_TOKENS, model.spec.context);
-  const tokens = await tokenise(general.texts, model.tokenizer, maxTokens, signal);
+  const tokens = await tokenise(general.texts, model.tokenizer, roomForTexts(run, MAX_TOKENS), signal);
   const sums: Sums[] = new Array(jobs.length);
   const interventions = (i: number) => interventionsOfJob(run, jobs[i], 'all');
   for (const { shapes, items } of byShape([...jobs.keys()], (i) => interventions(i).map(shapeOf))) {
     const found = await kept.get(['damage', shapes, items.map((i) => nameOfJob(jobs[i]))], () =>
       steered.whole(shapes, { logits: 'all' }, async (session) => {
-        const runs = items.map((i) => () => ({ interventions: interventions(i), strength: jobs[i].strength }));
+        const runs = items.map((i) => changeOfRun(run, jobs[i]));
         const all = await damage({ session, tokens, runs, task: 'damage', onProgress, signal });
         return all.map((each) => each.sums);
       }),
@@ -82,6 +82,12 @@ export async function measureDamage(run: Run, { variant, strength }: Chosen): Pr
   };
 }
 
+/** What a job does to the model, or to the texts. */
+function changeOfRun(run: Run, job: Job): DamagingRun {
+  if (run.remedy.sites.length === 0) return { prompt: promptOf(run, job.arm) };
+  return { steering: () => ({ interventions: interventionsOfJob(run, job, 'all'), strength: job.strength }) };
+}
+
 const NO_NUMBERS = 'the steered model gives numbers that are none';
 const STATISTICS = {
   nats: { of: (s: Totals) => s.original / s.tokens, whyEmpty: 'no token' },
@@ -90,18 +96,20 @@ const STATISTICS = {
 };
 type Totals = Readonly<Record<Column, number>>;
 
+/** Steers at every position, or puts a prompt before every text. */
+export type DamagingRun = { steering: () => Steering } | { prompt: PromptTokens };
+
 export interface DamageOptions extends WorkOptions {
   /** Of a decoder with the interventions' shapes and all logits. */
   session: DecoderSession;
   /** General texts. */
   tokens: TokenisedTexts;
-  /** What is done to the model, run by run, at every position. */
-  runs: readonly (() => Steering)[];
+  runs: readonly DamagingRun[];
   task: string;
 }
 
 /**
- * What steering costs on general text: every text by itself, every token but the first two predicted by a token that is steered (a text's
+ * What steering, or a prompt, costs on general text: every text by itself, every token but the first two predicted by a token that is steered (a text's
  * first is a sink and never is). Its divergence is KL(p || q) between the untouched and the steered distribution that predict it
  * (PAPER.md section 8).
  * @returns sums by text, one a run
@@ -128,17 +136,18 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
     const predicting = new Set<number>();
     eachPredicted(batch, place, (row) => predicting.add(row));
     const next = new NextTokens(logits, vocabulary, Int32Array.from(predicting), memory);
-    for (const [run, steering] of runs.entries()) {
+    for (const [run, change] of runs.entries()) {
       await breathe();
       throwIfCancelled(signal);
       onProgress?.({ task, done, total, unit: 'texts' });
-      const steered = (await session.run(batch, { steering: steering() })).logits!;
+      const { logits: steered, rowOf } = await changed(session, tokens, texts, batch, change);
       const known = new Map<number, { total: number; kl: number }>();
-      eachPredicted(batch, place, (row, id, text) => {
-        const found = known.get(row) ?? next.against(steered, row);
+      eachPredicted(batch, place, (row, id, text, position) => {
+        const other = rowOf(text, position);
+        const found = known.get(row) ?? next.against(steered, row, other);
         known.set(row, found);
-        const at = row * vocabulary + id;
-        sums[run].add(texts[text], [1, next.totalOf(row) - logits[at], found.total - steered[at], found.kl]);
+        const nats = found.total - steered[other * vocabulary + id];
+        sums[run].add(texts[text], [1, next.totalOf(row) - logits[row * vocabulary + id], nats, found.kl]);
       });
       done += texts.length;
     }
@@ -147,12 +156,29 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
   return sums;
 }
 
-/** Every token that a steered token predicts: the row that predicts it, its id, its text in the batch. */
+/** The logits of a run, and the row of the token at a position of a text of the batch. */
+async function changed(
+  session: DecoderSession,
+  tokens: TokenisedTexts,
+  texts: Int32Array,
+  batch: TokenBatch,
+  change: DamagingRun,
+): Promise<{ logits: Float32Array; rowOf: (text: number, position: number) => number }> {
+  const whole = 'prompt' in change ? padBatch(prompted(tokens, change.prompt), texts) : batch;
+  const { logits, place } = await session.run(whole, 'prompt' in change ? {} : { steering: change.steering() });
+  const before = whole.length - batch.length;
+  return { logits: logits!, rowOf: (text, position) => place[text * whole.length + before + position] };
+}
+
+/** Every token that a steered token predicts: the row that predicts it and its position, its id, its text in the batch. */
 function eachPredicted(
   { ids, lengths, length }: TokenBatch,
   place: Int32Array,
-  visit: (row: number, id: number, text: number) => void,
+  visit: (row: number, id: number, text: number, position: number) => void,
 ): void {
   for (const [text, n] of lengths.entries())
-    for (let at = text * length + 1; at < text * length + n - 1; at++) visit(place[at], ids[at + 1], text);
+    for (let position = 1; position < n - 1; position++) {
+      const at = text * length + position;
+      visit(place[at], ids[at + 1], text, position);
+    }
 }

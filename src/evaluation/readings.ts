@@ -3,6 +3,7 @@ import { wordPairs } from '../activations/calibration.js';
 import { fillTemplate } from '../activations/template.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { shapeOf } from '../model/intervention.js';
+import { prompted, promptedReadout, promptOf, roomForTexts } from './prompted-texts.js';
 import { type Chosen, interventionsOfJob, type Job, nameOfJob, type Run } from './run.js';
 import type { SaidOdds } from './said.js';
 import { byShape } from './steered-arms.js';
@@ -13,7 +14,7 @@ const MAX_TOKENS = 128;
 
 /** The readout of a set's test texts: untouched, the remedy at every strength, every control at the chosen one. */
 export async function readOdds(run: Run, part: VerifiedTexts, { variant, strength }: Chosen): Promise<SaidOdds> {
-  const { remedy, controls, options } = run;
+  const { remedy, controls, strengths } = run;
   const own = remedy.arm(REMEDY_ARM);
   const [before, ...others] = await readJobs(
     run,
@@ -21,12 +22,12 @@ export async function readOdds(run: Run, part: VerifiedTexts, { variant, strengt
     part.test,
     [
       undefined,
-      ...options.strengths.map((each): Job => ({ arm: own, variant, strength: each })),
+      ...strengths.map((each): Job => ({ arm: own, variant, strength: each })),
       ...controls.map((arm): Job => ({ arm, variant, strength })),
     ],
     `read ${part.set.name}`,
   );
-  const n = options.strengths.length;
+  const n = strengths.length;
   return {
     before,
     remedy: others.slice(0, n),
@@ -42,12 +43,26 @@ export async function readJobs(
   jobs: readonly (Job | undefined)[],
   task: string,
 ): Promise<Float64Array[]> {
-  const { model, template, steered, kept, options } = run;
+  const { model, remedy, template, steered, kept, options } = run;
   const { positions, onProgress, signal } = options;
   const filled = Array.from(texts, (text) => fillTemplate(template, set.texts[text]));
-  const tokens = await tokenise(filled, model.tokenizer, Math.min(MAX_TOKENS, model.spec.context), signal);
+  const tokens = await tokenise(filled, model.tokenizer, roomForTexts(run, MAX_TOKENS), signal);
   const pairs = wordPairs(model.tokenizer, template);
   const words = [...new Set(pairs.flat())];
+  const indices = pairs.map((pair) => [words.indexOf(pair[0]), words.indexOf(pair[1])] as const);
+  if (remedy.sites.length === 0)
+    return kept.get(['readout', set.sha256, task, jobs.map(nameOfJob)], () =>
+      steered.whole([], { logits: 'last', logitTokens: words }, (session) =>
+        promptedReadout({
+          session,
+          tokens: jobs.map((job) => (job ? prompted(tokens, promptOf(run, job.arm)) : tokens)),
+          pairs: indices,
+          task,
+          onProgress,
+          signal,
+        }),
+      ),
+    );
   const found: Float64Array[] = new Array(jobs.length);
   // What is read untouched goes with the jobs of the first shape.
   const groups = byShape(
@@ -62,7 +77,7 @@ export async function readJobs(
         steeredReadout({
           parts,
           tokens,
-          pairs: pairs.map((pair) => [words.indexOf(pair[0]), words.indexOf(pair[1])] as const),
+          pairs: indices,
           runs: items.map((i) => () => {
             const job = jobs[i];
             return job && { interventions: interventionsOfJob(run, job, positions), strength: job.strength };

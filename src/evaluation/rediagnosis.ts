@@ -54,6 +54,7 @@ export async function rediagnose(run: Run, chosen: Chosen): Promise<{ rediagnosi
     sets.find(({ fittedOn, set }) => fittedOn && corpora.has(set.sha256)) ?? sets.find(({ set }) => corpora.has(set.sha256));
   const none = (why: string) => ({ rediagnosis: null, notes: [`States were not diagnosed again: ${why}.`] });
   if (rediagnosed === 0) return none('none were asked for (--rediagnosed)');
+  if (remedy.sites.length === 0) return none('a prompt has no site, and its own tokens would be among the states');
   if (!part) return none('that needs a corpus, whose judgments have foundations');
   const corpus = corpora.get(part.set.sha256)!;
   const idOf = new Map(corpus.texts.map((text, id) => [text, id]));

@@ -36,6 +36,8 @@ export interface Run extends Subjects {
   steered: SteeredModel;
   matmul: MatMul;
   controls: readonly ControlArm[];
+  /** A prompt has one: it is there. */
+  strengths: readonly number[];
 }
 
 /** The remedy in its chosen form. */

@@ -12,20 +12,22 @@ import {
 
 /** How a remedy is used, where it can be used in several ways. */
 export interface Variant {
-  mode: Mode;
+  /** Null for a prompt, which changes no states. */
+  mode: Mode | null;
   /** The steered sites, by name; the remedy's others are left as they are. */
   sites: readonly string[];
 }
 
-/** Every mode of the remedy, at all its sites and, where it has several, at each alone. */
+/** Every mode of the remedy, at all its sites and, where it has several, at each alone; one for a prompt. */
 export function variantsOf(remedy: Remedy): Variant[] {
+  if (remedy.sites.length === 0) return [{ mode: null, sites: [] }];
   const all = remedy.sites.map(({ site }) => site);
   const choices = all.length > 1 ? [all, ...all.map((site) => [site])] : [all];
   return remedy.arm(REMEDY_ARM).modes.flatMap((mode) => choices.map((sites) => ({ mode, sites })));
 }
 
 /**
- * What an arm does in a variant. A control that has not the variant's mode is used in its own.
+ * What an arm does in a variant; nothing in a prompt's. A control that has not the variant's mode is used in its own.
  * @param hidden width of the model's states
  */
 export function interventionsOf(
@@ -35,7 +37,7 @@ export function interventionsOf(
   positions: Positions,
   hidden: number,
 ): Intervention[] {
-  const own = modes.includes(mode) ? mode : modes[0];
+  const own = mode !== null && modes.includes(mode) ? mode : modes[0];
   return remedy
     .interventions({ arm: name, mode: own, positions })
     .map((intervention) => (sites.includes(intervention.site) ? intervention : idleIntervention(shapeOf(intervention), hidden)));

@@ -47,10 +47,10 @@ export class SteeredModel {
     }
   }
 
-  /** Without a cache: the logits of all tokens, or the states at some sites. */
+  /** Without a cache: the logits of all tokens, those of some at the last ones, or the states at some sites. */
   async whole<T>(
     shapes: readonly InterventionShape[],
-    outputs: { logits: 'all' } | { sites: readonly string[] },
+    outputs: { logits: 'all' } | { logits: 'last'; logitTokens: readonly number[] } | { sites: readonly string[] },
     use: (session: DecoderSession) => Promise<T>,
   ): Promise<T> {
     const { precision, threads, onProgress, signal } = this.options;

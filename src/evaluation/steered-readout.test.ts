@@ -11,6 +11,7 @@ import { formatSite } from '../model/site.js';
 import type { Steering } from '../model/steering.js';
 import { Random } from '../random.js';
 import { damage } from './damage.js';
+import { prompted, promptedReadout } from './prompted-texts.js';
 import { steeredReadout } from './steered-readout.js';
 
 /** @file What is read of a steered model and what steering costs, against the formulas computed outside: states changed by hand, blocks above run on them. */
@@ -118,7 +119,7 @@ test('damage is the divergence at the tokens that are changed, and 0 at strength
     const [still, steered] = await damage({
       session,
       tokens: TOKENS,
-      runs: [() => steeringOf('all', 0), () => steeringOf('all', 1)],
+      runs: [{ steering: () => steeringOf('all', 0) }, { steering: () => steeringOf('all', 1) }],
       task: 'damage',
     });
     expect(still.totals()).toMatchObject({ tokens: 4 + 2 + 1 + 3, kl: 0 });
@@ -141,6 +142,62 @@ test('damage is the divergence at the tokens that are changed, and 0 at strength
   } finally {
     await session.close();
   }
+});
+
+describe('a prompt before every text', () => {
+  const prompt = { ids: Int32Array.of(11, 3, 7), shared: 0 };
+  const behind = (text: readonly number[]) => [...prompt.ids, ...text];
+
+  test('is read as one text with it', async () => {
+    const { vocabulary } = model.spec;
+    const session = await model.session({ sites: [], logits: 'last', logitTokens: WORDS });
+    try {
+      const tokens = [TOKENS, prompted(TOKENS, prompt)];
+      const [plain, found] = await promptedReadout({ session, tokens, pairs: INDICES, task: 'read' });
+      for (const [i, text] of TEXTS.entries())
+        for (const [odds, ids] of [
+          [plain[i], text],
+          [found[i], behind(text)],
+        ] as const) {
+          const last = (await expectedLogits(ids, 'last', 0)).subarray(-vocabulary);
+          const side = (words: number[]) =>
+            logSumExp(
+              Float32Array.from(words, (word) => last[word]),
+              0,
+              words.length,
+            );
+          expect(odds).toBeCloseTo(side(PAIRS.map(([a]) => a)) - side(PAIRS.map(([, b]) => b)), 4);
+        }
+    } finally {
+      await session.close();
+    }
+  });
+
+  test.each([0, 1])('costs what the same tokens diverge (%i of its tokens are the texts’ own first)', async (shared) => {
+    const { vocabulary } = model.spec;
+    const session = await model.session({ sites: [], logits: 'all' });
+    try {
+      const [sums] = await damage({ session, tokens: TOKENS, runs: [{ prompt: { ...prompt, shared } }], task: 'damage' });
+      let kl = 0;
+      for (const text of TEXTS) {
+        const before = prompt.ids.length - shared;
+        const p = await expectedLogits(text, 'last', 0);
+        const q = await expectedLogits([...prompt.ids, ...text.slice(shared)], 'last', 0);
+        for (let t = 1; t < text.length - 1; t++) {
+          const logOf = (logits: Float32Array, row: number) => {
+            const total = logSumExp(logits, row * vocabulary, vocabulary);
+            return (v: number) => logits[row * vocabulary + v] - total;
+          };
+          const [a, b] = [logOf(p, t), logOf(q, before + t)];
+          for (let v = 0; v < vocabulary; v++) kl += Math.exp(a(v)) * (a(v) - b(v));
+        }
+      }
+      expect(sums.totals().kl).toBeCloseTo(kl, 4);
+      expect(kl).toBeGreaterThan(0.01);
+    } finally {
+      await session.close();
+    }
+  });
 });
 
 test('damage needs a token to predict', async () => {

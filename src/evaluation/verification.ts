@@ -24,6 +24,7 @@ import { judgedTexts, type VerifiedTexts } from './verified-sets.js';
 export async function findVerification(subjects: Subjects): Promise<Verification> {
   const { model, remedy, remedySha256, template, sets, options } = subjects;
   const { precision, threads, onProgress, signal, seed, bootstraps, positions } = options;
+  const strengths = remedy.sites.length === 0 ? [1] : options.strengths;
   if (wordPairs(model.tokenizer, template).length === 0)
     throw new MoralscopeError(
       'bad-data',
@@ -33,7 +34,7 @@ export async function findVerification(subjects: Subjects): Promise<Verification
   const steered = new SteeredModel(model, { precision, threads, onProgress, signal });
   const matmul = await MatMul.open(threads, signal);
   const controls = remedy.arms.filter((arm): arm is ControlArm => arm.kind !== 'remedy');
-  const run: Run = { ...subjects, steered, matmul, controls };
+  const run: Run = { ...subjects, steered, matmul, controls, strengths };
   try {
     const choosing = sets.find(({ choose: texts }) => texts.length > 0)!;
     const { variant, ...choice } = await choose(run, choosing);
@@ -77,14 +78,17 @@ export async function findVerification(subjects: Subjects): Promise<Verification
   }
 }
 
-/** The last of the steered sites: what is known there is set against what is said. */
+/** The last of the steered sites: what is known there is set against what is said. For a prompt two thirds of the way up. */
 function siteOf({ model }: Run, { variant }: Chosen): Site {
-  return parseSite(variant.sites.at(-1)!, model.spec.layers);
+  const { layers } = model.spec;
+  const last = variant.sites.at(-1);
+  return last === undefined ? { layer: Math.round((2 / 3) * (layers - 1)), point: 'resid_post' } : parseSite(last, layers);
 }
 
 async function verifySet(run: Run, part: VerifiedTexts, chosen: Chosen, directory: ActivationDirectory): Promise<VerifiedSet> {
   const { set, test, folds, fittedOn, relation, seen, beyond } = part;
-  const { strengths, bootstraps, seed } = run.options;
+  const { strengths } = run;
+  const { bootstraps, seed } = run.options;
   const { layer } = siteOf(run, chosen);
   const readers = await otherReaders(run, part, directory, layer);
   const odds = await readOdds(run, part, chosen);

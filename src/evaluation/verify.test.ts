@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { capture } from '../activations/capture.js';
+import { alignHere } from '../alignment/align.js';
+import { AlignOptions } from '../alignment/align-options.js';
 import { logOdds } from '../diagnosis/readout.js';
 import { splitTexts } from '../diagnosis/split.js';
 import { buildCorpus } from '../moral/build.js';
@@ -213,6 +215,22 @@ test('all positions, labelled lines, no corpus: 30% of the lines choose', async 
   expect(set.n.texts + verification.choice.texts).toBe(90);
   expect(set.after.auc.value).toBeGreaterThan(0.95);
   expect(verification.notes[0]).toContain('that needs a corpus');
+});
+
+test('a prompt is verified as any other remedy, beside neutral texts', async () => {
+  const prompt = { kind: 'prompt', model, prompt: 'be good and see what is bad', controls: true, threads: 1 };
+  await alignHere(parseOptions(AlignOptions, { ...prompt, place: 'prefix', out: path('prompt') }));
+  const { verification } = await verifyHere(options('prompt-out', { remedy: path('prompt'), template: TEMPLATE }));
+  expect(verification.choice.chosen).toMatchObject({ mode: null, sites: [], strength: 1 });
+  for (const { fittedOn, relation, controls } of verification.sets) {
+    expect(fittedOn).toBe(false);
+    expect(relation).toContain('fitted on no data set');
+    expect(controls.map(({ kind, n }) => [kind, n])).toEqual([['neutral', 20]]);
+  }
+  expect(verification.damage.remedy[0].kl.value).toBeGreaterThan(0);
+  expect(verification.notes).toEqual([expect.stringContaining('a prompt has no site')]);
+  await alignHere(parseOptions(AlignOptions, { ...prompt, place: 'system', out: path('system') }));
+  await expect(verifyHere(options('system-out', { remedy: path('system') }))).rejects.toMatchObject({ code: 'unsupported' });
 });
 
 describe('refuses', () => {

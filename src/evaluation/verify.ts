@@ -63,12 +63,6 @@ export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<
   } = options;
   const work = { onProgress, signal };
   const remedy = await openRemedy(remedyPath);
-  if (remedy.sites.length === 0)
-    throw new MoralscopeError(
-      'unsupported',
-      `${remedy.path} is a prompt, which changes no states; verify measures remedies that do.`,
-      'Give a remedy of another kind.',
-    );
   const template = options.template ?? remedy.content.template ?? DEFAULT_TEMPLATE;
   checkTemplate(template);
   const { sets, corpora } = await readSets({ corpus, pairs, labelled }, signal);

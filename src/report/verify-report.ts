@@ -25,9 +25,13 @@ export function renderVerification(verification: Verification, manifest: Manifes
 
 function header({ model, remedy, verdict, choice, sets, notes, positions }: Verification): Markup {
   const facts = [
-    `${remedy.kind} remedy at ${choice.chosen.sites.join(', ')}`,
-    `mode ${choice.chosen.mode}, strength ${choice.chosen.strength}`,
-    positions === 'last' ? 'readout with the last token changed' : 'readout with all tokens changed',
+    ...(choice.chosen.mode === null
+      ? ['a prompt before each text']
+      : [
+          `${remedy.kind} remedy at ${choice.chosen.sites.join(', ')}`,
+          `mode ${choice.chosen.mode}, strength ${choice.chosen.strength}`,
+          positions === 'last' ? 'readout with the last token changed' : 'readout with all tokens changed',
+        ]),
     remedy.fittedOn ? `fitted on ${remedy.fittedOn.name}` : 'fitted on no data set',
   ];
   return html`<p class="eyebrow">moralscope: what a remedy does, beside its controls</p>

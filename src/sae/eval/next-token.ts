@@ -42,13 +42,16 @@ export class NextTokens {
     return this.total[row];
   }
 
-  /** logSumExp of another run's row, and the divergence of its distribution. */
-  against(logits: Float32Array, row: number): { total: number; kl: number } {
+  /**
+   * logSumExp of another run's row, and the divergence of its distribution.
+   * @param other where the row stands in that run, if elsewhere
+   */
+  against(logits: Float32Array, row: number, other = row): { total: number; kl: number } {
     const { vocabulary, p } = this;
-    const from = row * vocabulary;
+    const [from, to] = [other * vocabulary, row * vocabulary];
     const total = logSumExp(logits, from, vocabulary);
     let expected = 0;
-    for (let at = from; at < from + vocabulary; at++) expected += p[at] * logits[at];
+    for (let v = 0; v < vocabulary; v++) expected += p[to + v] * logits[from + v];
     // Rounding of p and of the sums can leave a hair below 0.
     return { total, kl: Math.max(0, this.expected[row] - expected - this.total[row] + total) };
   }
