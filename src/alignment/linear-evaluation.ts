@@ -108,7 +108,8 @@ export function pairsRight(scores: ArrayLike<number>): number {
   return right / (scores.length / 2);
 }
 
-function meanLength(x: Float32Array, d: number): number {
+/** Mean length of rows x [n, d]. */
+export function meanLength(x: Float32Array, d: number): number {
   let sum = 0;
   for (let from = 0; from < x.length; from += d) {
     let square = 0;

@@ -1,5 +1,4 @@
 /** @file One alignment of an autoencoder's chosen latents: the remedy's own, or that of a control on exchanged judgments. */
-import { squaredNorms } from '../diagnosis/states.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Change } from '../model/intervention.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
@@ -91,7 +90,7 @@ export function deltaOf(sae: SparseAutoencoder, { before, rows, threshold }: Sae
 }
 
 /** What is subtracted from a state before the encoder. */
-export function centreOf({ spec, weights }: SparseAutoencoder): Float32Array {
+function centreOf({ spec, weights }: SparseAutoencoder): Float32Array {
   return spec.applyDecoderBiasToInput ? weights.bDec : new Float32Array(spec.dIn);
 }
 
@@ -118,10 +117,4 @@ export async function changesOf(
   };
   const [from, to] = [await decoded(before), await decoded(rows)];
   return to.map((value, at) => value - from[at]);
-}
-
-/** Mean length of rows [n, d]. */
-export function meanLength(rows: Float32Array, d: number): number {
-  const squares = squaredNorms({ n: rows.length / d, d, data: rows });
-  return squares.reduce((sum, square) => sum + Math.sqrt(square), 0) / squares.length;
 }

@@ -25,11 +25,12 @@ import type { MadeRemedy, PreparedRemedy } from './align.js';
 import type { AlignOptions } from './align-options.js';
 import { withRows } from './chosen-rows.js';
 import { contrastOfCorpus } from './contrast.js';
+import { meanLength } from './linear-evaluation.js';
 import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, type BesideControls, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
 import { evaluateSite } from './sae-evaluation.js';
-import { changesOf, deltaOf, meanLength } from './sae-fit.js';
+import { changesOf, deltaOf } from './sae-fit.js';
 import { alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
 
 type Options = AlignOptions & WorkOptions;
@@ -139,9 +140,9 @@ async function makeSae(
         { onProgress, signal },
       );
       const { before, fit } = aligned;
+      put(SHARED, site, 'centre', deltaOf(before, fit).centre, hidden);
       for (const [arm, own] of [[REMEDY_ARM, fit] as const, ...shuffled.map((name, i) => [name, aligned.shuffled[i]] as const)]) {
         const change = deltaOf(before, own);
-        put(SHARED, site, 'centre', change.centre, hidden);
         putLatents(arm, site, 'before', change.before);
         putLatents(arm, site, 'after', change.after);
         put(arm, site, 'latents', Float32Array.from(own.chosen.latents), own.chosen.latents.length);
@@ -212,10 +213,14 @@ const WORTHLESS = 1;
 function notesOf(sites: readonly RemedySite[], tokenizer: string | null): string[] {
   const notes: string[] = [];
   for (const { layer, alignment } of sites) {
-    const { pooling, fidelity, bestEpoch } = alignment!;
+    const { pooling, fidelity, thresholds, bestEpoch } = alignment!;
     if (fidelity.original.fvu > WORTHLESS)
       notes.push(
         `Layer ${layer}: of '${pooling}' states the autoencoder leaves ${number(fidelity.original.fvu)} of the variance unexplained, more than their mean alone would: it was trained on others (sae train --states ${pooling}).`,
+      );
+    if (thresholds && thresholds.on === pooling)
+      notes.push(
+        `Layer ${layer}: thresholds were fitted on '${pooling}' states alone; on other tokens more or fewer latents may be active, which matters to blend (capture --pool ${pooling},tokens).`,
       );
     if (bestEpoch === 0) notes.push(`Layer ${layer}: training did not lower the validation loss, so nothing was changed.`);
   }
