@@ -104,7 +104,8 @@ export async function chooseRigorous(
 export function chooseLike(other: ChosenLatents, columns: SparseColumns, targets: readonly Float32Array[]): ChosenLatents {
   const left = new Int32Array(K);
   for (let f = 0; f < other.latents.length; f++) left[dimensionOf(other.r, f)]++;
-  const r = correlations(columns, targets).map((value) => value || 0);
+  const poles = POLES.map((_, pole) => pole).filter((pole) => other.r.some((value, at) => at % K === pole && value !== 0));
+  const r = among(correlations(columns, targets), poles);
   const pairs: { latent: number; pole: number; r: number }[] = [];
   for (let latent = 0; latent < columns.width; latent++)
     if (columns.count(latent) >= FEWEST_ACTIVE)
