@@ -16,7 +16,7 @@ def main():
     client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY", "none"), max_retries=0)
     ids = [model.id for model in client.models.list()]
     model = sys.argv[2] if len(sys.argv) > 2 else ids[0]
-    print("models:", ", ".join(ids))
+    print(len(ids), "model ids:", ", ".join(ids[:3]), "...")
     client.models.retrieve(model)
     asked = {"model": model, "messages": [{"role": "user", "content": "Is it wrong to lie?"}], "max_tokens": 16, "temperature": 0}
 

@@ -36,8 +36,13 @@ export function command<S extends z.ZodObject<Fields>>(
     const { json, ...flags } = own.opts<Record<string, unknown>>();
     const options = parseOptions(schema, flags, flagName);
     const stop = new AbortController();
-    const onInterrupt = () => {
-      if (stop.signal.aborted) process.exit(130);
+    const onInterrupt = (signal: NodeJS.Signals) => {
+      if (stop.signal.aborted) {
+        // The way of the system itself: threads in the middle of native work take an orderly exit for an error.
+        process.removeAllListeners(signal);
+        process.kill(process.pid, signal);
+        return;
+      }
       process.stderr.write('\nStopping; Ctrl-C again to stop at once.\n');
       stop.abort();
     };

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { sha256, sha256File } from '../artifact/files.js';
@@ -88,6 +89,8 @@ async function answerAll(
   report();
   const giveUp = new AbortController();
   const under = signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal;
+  // Each text under way listens.
+  setMaxListeners(0, under);
   const underWay: Promise<Generation>[] = [];
   let begun = done;
   let tokens = 0;

@@ -189,6 +189,24 @@ describe('models', () => {
   });
 });
 
+describe('the tokenizer', () => {
+  const outside = (path: string, body?: object) => ask(`../${path}`, body);
+
+  test('encodes, decodes, and says its special tokens', async () => {
+    const { tokenizer } = served.model.model;
+    const { json } = await outside('tokenize', { prompt: 'the tin', add_special_tokens: false });
+    expect(json).toEqual({ tokens: [...tokenizer.encode('the tin')], count: 4, max_model_len: 4096 });
+    expect((await outside('detokenize', { tokens: json.tokens })).json).toEqual({ prompt: 'the tin' });
+    expect((await outside('tokenizer_info')).json).toMatchObject({
+      bos_token: '<s>',
+      eos_token: '</s>',
+      chat_template: expect.stringContaining('messages'),
+    });
+    expect(await outside('detokenize', { tokens: [40] })).toMatchObject({ status: 400, json: { error: { param: 'tokens' } } });
+    expect(await outside('tokenize', { prompt: 3 })).toMatchObject({ status: 400, json: { error: { param: 'prompt' } } });
+  });
+});
+
 describe('refusals are told as OpenAI tells them', () => {
   const user = [{ role: 'user', content: 'a hat' }];
   const chat = (fields: object) => ['chat/completions', { messages: user, ...fields }] as const;

@@ -262,7 +262,7 @@ export class ModelService {
       object: 'model',
       created: this.started,
       owned_by: TOOL.name,
-      ...(steered && { remedy: steered.remedy.kind, arm: steered.arm.kind, strength: steered.strength }),
+      ...(steered && { remedy: steered.remedy.kind, arm: steered.arm.name, strength: steered.strength }),
     };
   }
 }

@@ -107,7 +107,12 @@ describe('ids of a steered model', () => {
       `${id}+words@1`,
     ]);
     const found = await fetch(`${served.url}/models/${encodeURIComponent(`${id}+remedy:random-00+@-3`)}`);
-    expect(await found.json()).toMatchObject({ id: `${id}+remedy:random-00+@-3`, arm: 'shuffled', strength: -3 });
+    expect(await found.json()).toMatchObject({
+      id: `${id}+remedy:random-00+@-3`,
+      remedy: 'amplify',
+      arm: 'random-00+',
+      strength: -3,
+    });
   });
 
   test.each([
