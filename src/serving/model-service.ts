@@ -166,7 +166,7 @@ export class ModelService {
     }
   }
 
-  /** Ids of the vocabulary, and at least one a prompt. */
+  /** Ids are of the vocabulary. */
   private requireIds(prompts: readonly EncodedPrompt[]): void {
     const { vocabulary } = this.served.model.spec;
     for (const { ids } of prompts) {
@@ -176,7 +176,6 @@ export class ModelService {
           code: 'invalid_value',
           param: 'prompt',
         });
-      if (ids.length === 0) throw refusal(400, 'prompt: it is empty.', { code: 'invalid_value', param: 'prompt' });
     }
   }
 

@@ -117,8 +117,8 @@ describe('ids of a steered model', () => {
 
   test.each([
     ['+remedy@17', 400, 'misuse', /strength of 17/],
-    ['+remedy:random-77+', 404, 'model_not_found', /no arm random-77\+, only/],
-    ['+words:shuffled-00', 404, 'model_not_found', /made without --controls/],
+    ['+remedy:random-77+', 404, 'model_not_found', /^remedy has no arm random-77\+, only/],
+    ['+words:shuffled-00', 404, 'model_not_found', /^words has no arm .* made without --controls/],
     ['+words@0.5', 400, 'misuse', /strength of 0.5/],
     ['+nothing@1', 404, 'model_not_found', /\+remedy@STRENGTH/],
   ])('%s is refused', async (suffix, status, code, message) => {

@@ -11,7 +11,7 @@ import { type Intervention, type Mode, type Positions, requireStrength, shapeOf 
 import { LanguageModel } from '../model/language-model.js';
 import type { Precision } from '../model/precision.js';
 import type { WorkOptions } from '../progress.js';
-import { formatModelId, parseModelId, REMEDY_NAME } from './model-id.js';
+import { formatModelId, parseModelId, REMEDY_NAME, type SteeredId } from './model-id.js';
 
 export interface SteeredModelOptions extends WorkOptions {
   /** Directories of remedies, or NAME=DIRECTORY. */
@@ -141,7 +141,7 @@ export class SteeredModel {
     if (parsed === 'unsteered') return undefined;
     const remedy = parsed && this.remedies.get(parsed.remedy);
     if (remedy) {
-      requireArm(remedy, parsed.arm);
+      requireArm(remedy, parsed);
       return this.steer(parsed);
     }
     const known = [this.name, ...[...this.remedies.keys()].map((name) => `${this.name}+${name}@STRENGTH`)];
@@ -181,7 +181,7 @@ export class SteeredModel {
     if (said.place !== 'prefix')
       throw new MoralscopeError(
         'misuse',
-        `The remedy ${steered!.remedy.path} is a system's message, which a plain text has no place for.`,
+        `The remedy ${steered!.name} is a system's message, which a plain text has no place for.`,
         'Give it a conversation.',
       );
     const prefix = tokenizer.encode(said.text);
@@ -198,7 +198,7 @@ export class SteeredModel {
     if (said && said.place !== 'system')
       throw new MoralscopeError(
         'misuse',
-        `The remedy ${steered!.remedy.path} stands before a plain text, and a conversation has no place for it.`,
+        `The remedy ${steered!.name} stands before a plain text, and a conversation has no place for it.`,
         'Give it a plain text.',
       );
     return this.model.chat.encode(said ? withSystem(messages, said.text) : messages, options);
@@ -284,13 +284,13 @@ export class SteeredModel {
   }
 }
 
-/** An id of an arm that is not there stands for nothing. */
-function requireArm(remedy: Remedy, name: string | undefined): void {
+/** An id of an arm that is not there stands for nothing. Who asks by id need not know where the remedy lies. */
+function requireArm(remedy: Remedy, { remedy: name, arm }: SteeredId): void {
   try {
-    if (name !== undefined) remedy.arm(name);
+    if (arm !== undefined) remedy.arm(arm);
   } catch (error) {
     if (!(error instanceof MoralscopeError)) throw error;
-    throw new MoralscopeError('not-found', error.message, error.fix, { cause: error });
+    throw new MoralscopeError('not-found', error.message.replace(remedy.path, name), error.fix, { cause: error });
   }
 }
 

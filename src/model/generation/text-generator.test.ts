@@ -293,6 +293,11 @@ describe('what goes wrong is said', () => {
       code: 'misuse',
       message: expect.stringMatching(/one and other/),
     });
+    const refused = expect.objectContaining({ code: 'misuse' });
+    expect(() => generator.addArm('other', other)).toThrow(refused);
+    const plain = await model.generator();
+    expect(() => plain.addArm('one', pushed('all'))).toThrow(refused);
+    await plain.close();
     await expect(model.generator({ sequences: 0 })).rejects.toMatchObject({ code: 'misuse' });
   });
 });
