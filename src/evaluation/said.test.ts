@@ -160,15 +160,15 @@ describe('the verdict', () => {
     expect(overall([own('nothing'), other('better')]).outcome).toBe('repairs');
     const fits = overall([own('better'), other('nothing')]);
     expect(fits.outcome).toBe('fits');
-    expect(fits.text).toContain('does not hold on other');
+    expect(fits.text).toContain('on no other does that hold');
+    expect(fits.text).toContain('On other: no change is seen.');
     expect(overall([own('better')]).text).toContain('nothing is shown to transfer');
   });
 
   test('names the data set on which it fails, and the one that it harms', () => {
     const { outcome, text } = overall([other('better'), { ...other('worse'), name: 'third' }]);
     expect(outcome).toBe('repairs');
-    expect(text).toContain('not so on third');
-    expect(text).toContain('worse than before on third');
+    expect(text).toContain('On third: good and bad are told apart worse than before.');
   });
 
   test.each([

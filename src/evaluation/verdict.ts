@@ -81,64 +81,89 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
   const named = (outcomes: readonly Outcome[], among = sets) => among.filter(({ outcome }) => outcomes.includes(outcome));
   const names = (of: readonly VerifiedSet[]) => enumerate(of.map(({ name }) => name));
   const at = `At strength ${choice.chosen.strength}`;
-  const better = named(['better']);
-  const worse = named(['worse']);
-  const cost = `${costOf({ damage, choice })}${worse.length > 0 ? ` It tells good from bad worse than before on ${names(worse)}.` : ''}`;
-  const verdict = (outcome: Verification['verdict']['outcome'], text: string) => ({ outcome, text: `${text} ${cost}` });
+  const cost = costOf({ damage, choice });
+  /** @param on the sets that the text is about: what holds of the others is told beside it */
+  const verdict = (outcome: Verification['verdict']['outcome'], on: readonly VerifiedSet[], text: string) => {
+    const elsewhere = sets.filter((set) => !on.includes(set)).map((set) => `On ${set.name}: ${BRIEFLY[set.outcome]}.`);
+    return { outcome, text: [text, ...elsewhere, cost].join(' ') };
+  };
 
-  const transferred = named(['better'], others);
+  const apart = `${at} the model says good and bad apart better than`;
+  const [better, transferred] = [named(['better']), named(['better'], others)];
   if (transferred.length > 0) {
-    const missed = others.filter((set) => !transferred.includes(set));
+    const gains = transferred.map(({ change }) => signed(change.auc)).join(', ');
     return verdict(
       'repairs',
-      `${at} the model says good and bad apart better than with every kind of control, and than both floors, on ${names(transferred)}, which the remedy was not fitted on (AUC ${transferred
-        .map(({ change }) => signed(change.auc))
-        .join(', ')})${missed.length > 0 ? `; not so on ${names(missed)}` : ''}.`,
+      transferred,
+      `${apart} with every kind of control, and than both floors, on ${names(transferred)}, which the remedy was not fitted on (AUC ${gains}).`,
     );
   }
   if (better.length > 0)
     return verdict(
       'fits',
-      `${at} the model says good and bad apart better than with every kind of control, and than both floors, but only on held-out texts of the data set that the remedy was fitted on, ${names(better)}: ${
-        others.length > 0
-          ? `it does not hold on ${names(others)}`
-          : 'no other data set was given, so nothing is shown to transfer'
+      better,
+      `${apart} with every kind of control, and than both floors, but only on held-out texts of the data set that the remedy was fitted on, ${names(better)}: ${
+        others.length > 0 ? 'on no other does that hold' : 'no other data set was given, so nothing is shown to transfer'
       }.`,
     );
   const belowFloors = named(['not above floors']);
   if (belowFloors.length > 0)
     return verdict(
       'recalibrates',
-      `${at} the model says good and bad apart better than with every kind of control on ${names(belowFloors)}, yet not better than both floors, words alone and its own readout recalibrated: as much can be had without touching the model.`,
+      belowFloors,
+      `${apart} with every kind of control on ${names(belowFloors)}, yet not better than both floors, words alone and its own readout recalibrated: as much can be had without touching the model.`,
     );
   const asControls = named(['not above controls']);
   if (asControls.length > 0)
     return verdict(
       'like its controls',
-      `${at} the model says good and bad apart better than before on ${names(asControls)}, but its controls do as well: what helps is not what the remedy was fitted to.`,
+      asControls,
+      `${apart} before on ${names(asControls)}, but its controls do as well: what helps is not what the remedy was fitted to.`,
     );
   const unproven = named(['no controls']);
   if (unproven.length > 0)
     return verdict(
       'unproven',
-      `${at} the model says good and bad apart better than before on ${names(unproven)}; without ${FEWEST} controls nothing says that it is the remedy's doing (align --controls).`,
+      unproven,
+      `${apart} before on ${names(unproven)}; without ${FEWEST} controls nothing says that it is the remedy's doing (align --controls).`,
     );
   const shifted = named(['bias only']);
   if (shifted.length > 0)
     return verdict(
       'shifts',
+      shifted,
       `${at} the remedy only shifts the bias on ${names(shifted)} (${shifted
         .map(({ change }) => `${signed(change.bias)} nats`)
         .join(', ')}): the model is not seen to tell good from bad any better.`,
     );
-  if (worse.length > 0) return verdict('worse', `${at} the remedy does harm.`);
-  if (named(['nothing']).length === 0) return verdict('nothing', `${at} nothing could be measured.`);
-  const widest = Math.max(...sets.map(({ change }) => change.auc.ci95?.[1] ?? 0));
+  const worse = named(['worse']);
+  if (worse.length > 0)
+    return verdict(
+      'worse',
+      worse,
+      `${at} the remedy does harm: good and bad are told apart worse than before on ${names(worse)}.`,
+    );
+  const unmoved = named(['nothing']);
+  if (unmoved.length === 0) return verdict('nothing', sets, `${at} nothing could be measured.`);
+  const widest = Math.max(...unmoved.map(({ change }) => change.auc.ci95?.[1] ?? 0));
   return verdict(
     'nothing',
+    unmoved,
     `${at} the remedy is not seen to do anything to what the model says: neither AUC nor bias is told from what it was (with these texts, a gain of AUC above ${number(widest)} is ruled out).`,
   );
 }
+
+/** An outcome in the fewest words. */
+const BRIEFLY: Readonly<Record<Outcome, string>> = {
+  better: 'better than every kind of control and both floors',
+  'not above floors': 'better than every kind of control, not than both floors',
+  'not above controls': 'better than before, no better than its controls',
+  'no controls': 'better than before, with no controls to tell by',
+  'bias only': 'the bias moves, and nothing else',
+  worse: 'good and bad are told apart worse than before',
+  nothing: 'no change is seen',
+  empty: 'nothing could be measured',
+};
 
 function costOf({ damage, choice }: Pick<Judged, 'damage' | 'choice'>): string {
   const at = damage.remedy.find(({ strength }) => strength === choice.chosen.strength);
