@@ -1,6 +1,7 @@
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { readoutStatistics } from '../diagnosis/readout.js';
 import { MoralscopeError } from '../errors.js';
+import { divergences } from './damage.js';
 import { readJobs } from './readings.js';
 import { type Job, kindsOf, type Run, someOfEach } from './run.js';
 import { spreadOf } from './said.js';
@@ -16,6 +17,7 @@ export interface FoundChoice {
   chosen: Choice;
   candidates: Choice[];
   before: number | null;
+  maxDamage: number | null;
   curve: Verification['choice']['curve'];
 }
 
@@ -36,21 +38,15 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
   const jobs = variants.flatMap((variant) => strengths.map((strength): Job => ({ arm: own, variant, strength })));
   const found = await readJobs(run, part, texts, [undefined, ...jobs], 'choose');
   const before = aucOf(found[0]);
+  const costs = options.maxDamage === undefined ? undefined : await divergences(run, jobs);
   const candidates = jobs.map(({ variant, strength }, i) => ({
     mode: variant.mode,
     sites: [...variant.sites],
     strength,
     auc: aucOf(found[i + 1]),
+    ...(costs && { kl: finite(costs[i]) }),
   }));
-  const best = candidates.reduce(
-    (most, { auc, strength }, i) =>
-      most < 0 ||
-      (auc ?? 0) > (candidates[most].auc ?? 0) ||
-      ((auc ?? 0) === (candidates[most].auc ?? 0) && strength < candidates[most].strength)
-        ? i
-        : most,
-    -1,
-  );
+  const best = bestOf(candidates, options.maxDamage);
   const { variant } = jobs[best];
   const kinds = kindsOf(controls);
   const peers = someOfEach(controls, CURVE_CONTROLS).flatMap((arm) =>
@@ -67,7 +63,20 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
       return spread ? [{ kind, auc: spread }] : [];
     }),
   }));
-  return { variant, chosen: candidates[best], candidates, before, curve };
+  return { variant, chosen: candidates[best], candidates, before, maxDamage: options.maxDamage ?? null, curve };
+}
+
+/**
+ * Place of the largest AUC, of the smaller strength where they are alike; among those whose damage is allowed, or that of the least damage
+ * where none is.
+ */
+export function bestOf(candidates: readonly Choice[], maxDamage?: number): number {
+  const cost = ({ kl }: Choice) => kl ?? Number.POSITIVE_INFINITY;
+  const all = Array.from(candidates.keys());
+  const allowed = maxDamage === undefined ? all : all.filter((i) => cost(candidates[i]) <= maxDamage);
+  const auc = (i: number) => candidates[i].auc ?? 0;
+  if (allowed.length === 0) return all.sort((a, b) => cost(candidates[a]) - cost(candidates[b]))[0];
+  return allowed.sort((a, b) => auc(b) - auc(a) || candidates[a].strength - candidates[b].strength)[0];
 }
 
 const finite = (value: number) => (Number.isFinite(value) ? value : null);

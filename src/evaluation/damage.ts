@@ -2,7 +2,6 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from '../activations/batches.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
-import type { DecoderSession } from '../model/decoder-session.js';
 import { shapeOf } from '../model/intervention.js';
 import type { Steering } from '../model/steering.js';
 import type { TokenBatch } from '../model/token-rows.js';
@@ -14,6 +13,7 @@ import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run
 import { spreadOf } from './said.js';
 import type { Damage } from './schema.js';
 import { byShape } from './steered-arms.js';
+import type { SteeredSession } from './steered-model.js';
 
 const MAX_TOKENS = 512;
 /** Rows of a batch, and how many logits it may have: 128 MiB of them, of which three are in memory. */
@@ -33,29 +33,15 @@ type Sums = TextSums<Column>;
  * would hide its damage otherwise.
  */
 export async function measureDamage(run: Run, { variant, strength }: Chosen): Promise<Damage> {
-  const { model, remedy, general, steered, kept, strengths, options } = run;
-  const { bootstraps, seed, onProgress, signal } = options;
+  const { remedy, general, strengths, options } = run;
+  const { bootstraps, seed } = options;
   const own = remedy.arm(REMEDY_ARM);
   const controls = someOfEach(run.controls, MOST_CONTROLS);
   const jobs: Job[] = [
     ...strengths.map((each) => ({ arm: own, variant, strength: each })),
     ...controls.map((arm) => ({ arm, variant, strength })),
   ];
-  const tokens = await tokenise(general.texts, model.tokenizer, roomForTexts(run, MAX_TOKENS), signal);
-  const sums: Sums[] = new Array(jobs.length);
-  const interventions = (i: number) => interventionsOfJob(run, jobs[i], 'all');
-  for (const { shapes, items } of byShape([...jobs.keys()], (i) => interventions(i).map(shapeOf))) {
-    const found = await kept.get(['damage', shapes, items.map((i) => nameOfJob(jobs[i]))], () =>
-      steered.whole(shapes, { logits: 'all' }, async (session) => {
-        const runs = items.map((i) => changeOfRun(run, jobs[i]));
-        const all = await damage({ session, tokens, runs, task: 'damage', onProgress, signal });
-        return all.map((each) => each.sums);
-      }),
-    );
-    items.forEach((i, k) => {
-      sums[i] = new TextSums<Column>(COLUMNS, general.texts.length, found[k]);
-    });
-  }
+  const sums = await sumsOf(run, jobs);
   const figures = sums.slice(0, strengths.length).map((each) => each.figures(STATISTICS, { bootstraps, seed }));
   const arms = controls.map(({ name, kind }, i) => {
     const { tokens, kl, steered: nats } = sums[strengths.length + i].totals();
@@ -82,6 +68,36 @@ export async function measureDamage(run: Run, { variant, strength }: Chosen): Pr
   };
 }
 
+/** KL a token on the general text of each job, active at every position; NaN where the model gives numbers that are none. */
+export async function divergences(run: Run, jobs: readonly Job[]): Promise<number[]> {
+  return (await sumsOf(run, jobs)).map((sums) => {
+    const { kl, tokens } = sums.totals();
+    return kl / tokens;
+  });
+}
+
+/** Of each job the sums over the general text. */
+async function sumsOf(run: Run, jobs: readonly Job[]): Promise<Sums[]> {
+  const { model, general, steered, kept, options } = run;
+  const { onProgress, signal } = options;
+  const tokens = await tokenise(general.texts, model.tokenizer, roomForTexts(run, MAX_TOKENS), signal);
+  const sums: Sums[] = new Array(jobs.length);
+  const interventions = (i: number) => interventionsOfJob(run, jobs[i], 'all');
+  for (const { shapes, items } of byShape([...jobs.keys()], (i) => interventions(i).map(shapeOf))) {
+    const found = await kept.get(['damage', shapes, items.map((i) => nameOfJob(jobs[i]))], () =>
+      steered.whole(shapes, { logits: 'all' }, async (session) => {
+        const runs = items.map((i) => changeOfRun(run, jobs[i]));
+        const all = await damage({ session, tokens, runs, task: 'damage', onProgress, signal });
+        return all.map((each) => each.sums);
+      }),
+    );
+    items.forEach((i, k) => {
+      sums[i] = new TextSums<Column>(COLUMNS, general.texts.length, found[k]);
+    });
+  }
+  return sums;
+}
+
 /** What a job does to the model, or to the texts. */
 function changeOfRun(run: Run, job: Job): DamagingRun {
   if (run.remedy.sites.length === 0) return { prompt: promptOf(run, job.arm) };
@@ -100,8 +116,8 @@ type Totals = Readonly<Record<Column, number>>;
 export type DamagingRun = { steering: () => Steering } | { prompt: PromptTokens };
 
 export interface DamageOptions extends WorkOptions {
-  /** Of a decoder with the interventions' shapes and all logits. */
-  session: DecoderSession;
+  /** With the interventions' shapes and all logits. */
+  session: SteeredSession;
   /** General texts. */
   tokens: TokenisedTexts;
   runs: readonly DamagingRun[];
@@ -129,7 +145,8 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
   const total = long.length * runs.length;
   for (const texts of cutIntoBatches(tokens, byBeginning(tokens, long), rows)) {
     const batch = padBatch(tokens, texts);
-    const untouched = await session.run(batch);
+    const ofBatch = await session.runs(batch);
+    const untouched = await ofBatch();
     const { place } = untouched;
     const logits = untouched.logits!.slice();
     if (memory.length < logits.length) memory = new Float32Array(logits.length);
@@ -140,7 +157,13 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
       await breathe();
       throwIfCancelled(signal);
       onProgress?.({ task, done, total, unit: 'texts' });
-      const { logits: steered, rowOf } = await changed(session, tokens, texts, batch, change);
+      const { logits: steered, rowOf } =
+        'prompt' in change
+          ? await promptedLogits(session, padBatch(prompted(tokens, change.prompt), texts), batch)
+          : {
+              logits: (await ofBatch(change.steering())).logits!,
+              rowOf: (text: number, at: number) => place[text * batch.length + at],
+            };
       const known = new Map<number, { total: number; kl: number }>();
       eachPredicted(batch, place, (row, id, text, position) => {
         const other = rowOf(text, position);
@@ -156,18 +179,11 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
   return sums;
 }
 
-/** The logits of a run, and the row of the token at a position of a text of the batch. */
-async function changed(
-  session: DecoderSession,
-  tokens: TokenisedTexts,
-  texts: Int32Array,
-  batch: TokenBatch,
-  change: DamagingRun,
-): Promise<{ logits: Float32Array; rowOf: (text: number, position: number) => number }> {
-  const whole = 'prompt' in change ? padBatch(prompted(tokens, change.prompt), texts) : batch;
-  const { logits, place } = await session.run(whole, 'prompt' in change ? {} : { steering: change.steering() });
-  const before = whole.length - batch.length;
-  return { logits: logits!, rowOf: (text, position) => place[text * whole.length + before + position] };
+/** The logits of texts with a prompt, and the row of the token at a position of a text as it is without. */
+async function promptedLogits(session: SteeredSession, whole: TokenBatch, { length }: TokenBatch) {
+  const { logits, place } = await (await session.runs(whole))();
+  const before = whole.length - length;
+  return { logits: logits!, rowOf: (text: number, at: number) => place[text * whole.length + before + at] };
 }
 
 /** Every token that a steered token predicts: the row that predicts it and its position, its id, its text in the batch. */

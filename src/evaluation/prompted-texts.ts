@@ -4,9 +4,9 @@ import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../a
 import type { Arm } from '../alignment/remedy-schema.js';
 import { logOdds } from '../diagnosis/readout.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
-import type { DecoderSession } from '../model/decoder-session.js';
 import type { WorkOptions } from '../progress.js';
 import type { Run } from './run.js';
+import type { SteeredSession } from './steered-model.js';
 
 /** Rows of a batch. */
 const BATCH_ROWS = 1024;
@@ -78,7 +78,7 @@ export async function promptedReadout({
   onProgress,
   signal,
 }: WorkOptions & {
-  session: DecoderSession;
+  session: SteeredSession;
   tokens: readonly TokenisedTexts[];
   pairs: readonly (readonly [number, number])[];
   task: string;
@@ -97,7 +97,8 @@ export async function promptedReadout({
       await breathe();
       throwIfCancelled(signal);
       onProgress?.({ task, done, total: texts * lists.length, unit: 'texts' });
-      const found = logOdds((await session.run(padBatch(tokens, batch))).logits!, width, pairs);
+      const ofBatch = await session.runs(padBatch(tokens, batch));
+      const found = logOdds((await ofBatch()).logits!, width, pairs);
       batch.forEach((text, i) => {
         odds[text] = found[i];
       });

@@ -1,9 +1,7 @@
 import { dirname } from 'node:path';
-import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from '../activations/batches.js';
+import { tokenise } from '../activations/batches.js';
 import { calibrateSinks } from '../activations/calibration.js';
 import { CaptureThread } from '../activations/capture-thread.js';
-import { poolStates } from '../activations/pooling.js';
 import { SinkCache } from '../activations/sink-cache.js';
 import { fillTemplate } from '../activations/template.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
@@ -17,22 +15,16 @@ import { prototypeStatistics } from '../diagnosis/prototype-analyses.js';
 import type { ANALYSES, Figure } from '../diagnosis/schema.js';
 import { centre, type States, select } from '../diagnosis/states.js';
 import { agreement, POLARITY_ARI } from '../diagnosis/structural.js';
-import { throwIfCancelled } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';
-import type { DecoderSession } from '../model/decoder-session.js';
 import { shapeOf } from '../model/intervention.js';
 import { formatSite, parseSite } from '../model/site.js';
-import type { Steering } from '../model/steering.js';
 import { FOUNDATIONS } from '../moral/foundation.js';
 import { type Chosen, type ControlArm, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run } from './run.js';
 import { spreadOf } from './said.js';
 import type { Rediagnosis } from './schema.js';
 import { byShape } from './steered-arms.js';
+import { REDIAGNOSED, SteeredTexts } from './steered-states.js';
 import { judgedTexts } from './verified-sets.js';
-
-/** The poolings that are diagnosed again. */
-export const REDIAGNOSED = ['last', 'content'] as const;
-export type RediagnosedPooling = (typeof REDIAGNOSED)[number];
 
 /** The headline of each analysis at one layer, in one pooling. */
 export type Headlines = Record<(typeof ANALYSES)[number], Figure>;
@@ -83,12 +75,13 @@ export async function rediagnose(run: Run, chosen: Chosen): Promise<{ rediagnosi
   groups[0].items.unshift(0);
   for (const { shapes, items } of groups)
     await steered.whole(shapes, { sites }, async (session) => {
+      const opened = await SteeredTexts.open(session, tokens, thresholds, signal);
       for (const i of items) {
         onProgress?.({ task: 're-diagnose', done: done++, total: jobs.length, unit: 'steps' });
         const job = jobs[i];
         found[i] = await kept.get(['headlines', corpus.sha256, sites, nameOfJob(job)], async () => {
           const steering = job && { interventions: interventions(job), strength: job.strength };
-          const states = await steeredStates(session, tokens, thresholds, steering, signal);
+          const states = await opened.states(steering);
           const all: Headlines[][] = [];
           for (const site of states) {
             const ofSite: Headlines[] = [];
@@ -165,49 +158,6 @@ function someControls(controls: readonly ControlArm[], most: number): ControlArm
   return Array.from({ length: longest }, (_, i) => byKind.flatMap((of) => of.slice(i, i + 1)))
     .flat()
     .slice(0, most);
-}
-
-/**
- * Pooled states of every text at every tapped site of a steered model.
- * @param session of a decoder with the interventions' shapes and taps
- * @param thresholds sink threshold of each tap
- */
-export async function steeredStates(
-  session: DecoderSession,
-  tokens: TokenisedTexts,
-  thresholds: readonly number[],
-  steering: Steering | undefined,
-  signal?: AbortSignal,
-): Promise<Record<RediagnosedPooling, States>[]> {
-  const { hidden, sites } = session.compiled;
-  const n = tokens.offsets.length - 1;
-  const none = (): States => ({ n, d: hidden, data: new Float32Array(n * hidden) });
-  const found = sites.map(() => ({ last: none(), content: none() }));
-  for (const texts of cutIntoBatches(
-    tokens,
-    byBeginning(
-      tokens,
-      Int32Array.from({ length: n }, (_, i) => i),
-    ),
-    BATCH_ROWS,
-  )) {
-    await breathe();
-    throwIfCancelled(signal);
-    const batch = padBatch(tokens, texts);
-    const { residuals, place } = await session.run(batch, { steering });
-    for (const [site, states] of residuals.entries()) {
-      const { pooled } = poolStates(
-        { states, place, lengths: batch.lengths, padded: batch.length, hidden },
-        thresholds[site],
-        REDIAGNOSED,
-      );
-      for (const pooling of REDIAGNOSED)
-        texts.forEach((text, i) => {
-          found[site][pooling].data.set(pooled[pooling]!.subarray(i * hidden, (i + 1) * hidden), text * hidden);
-        });
-    }
-  }
-  return found;
 }
 
 /** The four analyses' headlines (PAPER.md section 3) of states of the design's texts; what the design has no draws for has no null, or interval. */

@@ -102,6 +102,8 @@ const Choice = z.object({
   strength: z.number(),
   /** AUC on the validation texts. */
   auc: z.number().nullable(),
+  /** KL a token on general text, active at every position; only where it is limited. */
+  kl: z.number().nullable().optional(),
 });
 export type Choice = z.infer<typeof Choice>;
 
@@ -185,6 +187,8 @@ export const Verification = z.object({
     on: z.string(),
     texts: z.number(),
     before: z.number().nullable(),
+    /** Largest KL that was allowed; null: any. */
+    maxDamage: z.number().nullable(),
     chosen: Choice,
     candidates: z.array(Choice),
     /** At every strength, on the same texts, in the chosen mode and sites: the remedy, and the spread of its controls. */

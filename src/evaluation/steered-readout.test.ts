@@ -12,6 +12,7 @@ import type { Steering } from '../model/steering.js';
 import { Random } from '../random.js';
 import { damage } from './damage.js';
 import { prompted, promptedReadout } from './prompted-texts.js';
+import { SteeredSession } from './steered-model.js';
 import { steeredReadout } from './steered-readout.js';
 
 /** @file What is read of a steered model and what steering costs, against the formulas computed outside: states changed by hand, blocks above run on them. */
@@ -117,7 +118,7 @@ test('damage is the divergence at the tokens that are changed, and 0 at strength
   });
   try {
     const [still, steered] = await damage({
-      session,
+      session: new SteeredSession(undefined, session),
       tokens: TOKENS,
       runs: [{ steering: () => steeringOf('all', 0) }, { steering: () => steeringOf('all', 1) }],
       task: 'damage',
@@ -153,7 +154,12 @@ describe('a prompt before every text', () => {
     const session = await model.session({ sites: [], logits: 'last', logitTokens: WORDS });
     try {
       const tokens = [TOKENS, prompted(TOKENS, prompt)];
-      const [plain, found] = await promptedReadout({ session, tokens, pairs: INDICES, task: 'read' });
+      const [plain, found] = await promptedReadout({
+        session: new SteeredSession(undefined, session),
+        tokens,
+        pairs: INDICES,
+        task: 'read',
+      });
       for (const [i, text] of TEXTS.entries())
         for (const [odds, ids] of [
           [plain[i], text],
@@ -177,7 +183,12 @@ describe('a prompt before every text', () => {
     const { vocabulary } = model.spec;
     const session = await model.session({ sites: [], logits: 'all' });
     try {
-      const [sums] = await damage({ session, tokens: TOKENS, runs: [{ prompt: { ...prompt, shared } }], task: 'damage' });
+      const [sums] = await damage({
+        session: new SteeredSession(undefined, session),
+        tokens: TOKENS,
+        runs: [{ prompt: { ...prompt, shared } }],
+        task: 'damage',
+      });
       let kl = 0;
       for (const text of TEXTS) {
         const before = prompt.ids.length - shared;
@@ -204,7 +215,9 @@ test('damage needs a token to predict', async () => {
   const session = await model.session({ sites: [], logits: 'all' });
   try {
     const tokens = { ids: Int32Array.of(1, 2), offsets: Int32Array.of(0, 2), truncated: 0 };
-    await expect(damage({ session, tokens, runs: [], task: 'damage' })).rejects.toMatchObject({ code: 'bad-data' });
+    await expect(
+      damage({ session: new SteeredSession(undefined, session), tokens, runs: [], task: 'damage' }),
+    ).rejects.toMatchObject({ code: 'bad-data' });
   } finally {
     await session.close();
   }

@@ -25,6 +25,11 @@ export const VerifyOptions = z.object({
     .min(1)
     .default([0.1, 0.25, 0.5, 0.75, 1])
     .describe('strengths to try; validation texts choose one'),
+  maxDamage: z
+    .number()
+    .positive()
+    .optional()
+    .describe('choose only among strengths whose KL on the general text is below, nats a token'),
   mode: z.enum(MODES).optional().describe('where the remedy has several; default: validation texts choose'),
   positions: z
     .enum(['all', 'last'])

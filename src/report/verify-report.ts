@@ -184,7 +184,9 @@ position of ${damage.source}. Controls stand at the chosen strength. Up and to t
       )}</ul>`,
     )}
 ${captioned(
-  html`<b>How the strength was chosen.</b> AUC on ${count(choice.texts)} texts of ${choice.on} that nothing else is judged on.`,
+  html`<b>How the strength was chosen.</b> AUC on ${count(choice.texts)} texts of ${choice.on} that nothing else is judged on${
+    choice.maxDamage !== null && `; strengths that cost more than ${decimal(choice.maxDamage)} nats a token were left out`
+  }.`,
   html`<div class="narrow">${strengthCurve(verification)}</div>`,
 )}`,
   };
