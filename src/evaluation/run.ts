@@ -52,11 +52,11 @@ export interface Job extends Chosen {
 }
 
 export function interventionsOfJob(
-  { remedy, model }: Pick<Run, 'remedy' | 'model'>,
+  { remedy }: Pick<Run, 'remedy'>,
   { arm, variant }: Job,
   positions: 'all' | 'last',
 ): Intervention[] {
-  return interventionsOf(remedy, arm, variant, positions, model.spec.hidden);
+  return interventionsOf(remedy, arm, variant, positions);
 }
 
 /** What tells a job from others. */

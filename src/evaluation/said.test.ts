@@ -173,7 +173,11 @@ describe('the verdict', () => {
 
   test.each([
     ['not above floors', 'recalibrates', 'without touching the model'],
-    ['not above controls', 'like its controls', 'its controls do as well'],
+    [
+      'not above controls',
+      'like its controls',
+      'controls do as well (random): the direction in which it pushes states does not matter',
+    ],
     ['no controls', 'unproven', 'align --controls'],
     ['bias only', 'shifts', 'only shifts the bias'],
     ['worse', 'worse', 'does harm'],

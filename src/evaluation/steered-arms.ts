@@ -1,20 +1,12 @@
 import type { Remedy } from '../alignment/remedy.js';
 import { type Arm, REMEDY_ARM } from '../alignment/remedy-schema.js';
-import {
-  type Intervention,
-  type InterventionShape,
-  idleIntervention,
-  type Mode,
-  type Positions,
-  sameShapes,
-  shapeOf,
-} from '../model/intervention.js';
+import { type Intervention, type InterventionShape, type Mode, type Positions, sameShapes } from '../model/intervention.js';
 
 /** How a remedy is used, where it can be used in several ways. */
 export interface Variant {
   /** Null for a prompt, which changes no states. */
   mode: Mode | null;
-  /** The steered sites, by name; the remedy's others are left as they are. */
+  /** The steered sites, by name; the remedy's others are left out. */
   sites: readonly string[];
 }
 
@@ -26,21 +18,15 @@ export function variantsOf(remedy: Remedy): Variant[] {
   return remedy.arm(REMEDY_ARM).modes.flatMap((mode) => choices.map((sites) => ({ mode, sites })));
 }
 
-/**
- * What an arm does in a variant; nothing in a prompt's. A control that has not the variant's mode is used in its own.
- * @param hidden width of the model's states
- */
+/** What an arm does in a variant; nothing in a prompt's. A control that has not the variant's mode is used in its own. */
 export function interventionsOf(
   remedy: Remedy,
   { name, modes }: Pick<Arm, 'name' | 'modes'>,
   { mode, sites }: Variant,
   positions: Positions,
-  hidden: number,
 ): Intervention[] {
   const own = mode !== null && modes.includes(mode) ? mode : modes[0];
-  return remedy
-    .interventions({ arm: name, mode: own, positions })
-    .map((intervention) => (sites.includes(intervention.site) ? intervention : idleIntervention(shapeOf(intervention), hidden)));
+  return remedy.interventions({ arm: name, mode: own, positions }).filter(({ site }) => sites.includes(site));
 }
 
 /** Items whose interventions one graph serves. */

@@ -115,11 +115,7 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
     );
   const asControls = named(['not above controls']);
   if (asControls.length > 0)
-    return verdict(
-      'like its controls',
-      asControls,
-      `${apart} before on ${names(asControls)}, but its controls do as well: what helps is not what the remedy was fitted to.`,
-    );
+    return verdict('like its controls', asControls, `${apart} before on ${names(asControls)}, but ${unbeaten(asControls)}.`);
   const unproven = named(['no controls']);
   if (unproven.length > 0)
     return verdict(
@@ -152,6 +148,22 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
     `${at} the remedy is not seen to do anything to what the model says: neither AUC nor bias is told from what it was (with these texts, a gain of AUC above ${number(widest)} is ruled out).`,
   );
 }
+
+/** Which controls do as well, and what that means. */
+function unbeaten(sets: readonly VerifiedSet[]): string {
+  const kinds = [
+    ...new Set(sets.flatMap((set) => set.controls.filter((control) => !isAbove(set, control)).map(({ kind }) => kind))),
+  ];
+  const meanings = kinds.map((kind) => MEANINGS[kind]);
+  return `controls do as well (${enumerate(kinds)}): ${enumerate(meanings)}`;
+}
+
+const MEANINGS: Readonly<Record<Controls['kind'], string>> = {
+  unaligned: 'alignment added nothing',
+  shuffled: 'the judgments that it was fitted to did not help',
+  random: 'the direction in which it pushes states does not matter',
+  neutral: 'what the text says does not matter',
+};
 
 /** An outcome in the fewest words. */
 const BRIEFLY: Readonly<Record<Outcome, string>> = {

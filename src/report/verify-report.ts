@@ -138,6 +138,11 @@ share of them that does as well.</p>
 ${scrollingTable('Says', heads(['data set', 'of the readout', 'before', `at strength ${choice.chosen.strength}`, 'change', 'p']), rows)}
 <h3>Controls at the same strength</h3>
 ${
+  choice.chosen.mode === 'project' &&
+  html`<p class="how">Of this kind of remedy a random control reads of a state what the remedy itself reads, and writes it along a random direction; a shuffled one was fitted
+to exchanged judgments and reads something else.</p>`
+}
+${
   controls.length === 0
     ? html`<p class="none">The remedy was made without controls (align --controls).</p>`
     : scrollingTable(
