@@ -3,7 +3,7 @@ file in lm-evaluation-harness's own model, and the hook of README.md in transfor
 
 torch 2.13.0, transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0, safetensors 0.8.0, lm_eval 0.4.13.
 Usage: python scripts/check_export.py [--tokenizer DIR=NAME ...] [--gguf FILE --remedy DIR --strength S]
-  [--hook DIR --weights FILE.gguf --ours FILE] [--steered FILE --weights FILE.gguf --ours FILE]
+  [--hook DIR --weights FILE.gguf --ours FILE] [--steered FILE --remedy DIR --weights FILE.gguf --ours FILE]
 NAME is a tokenizer of fixtures/tokenizer-ids.golden.json.gz.
 """
 
@@ -93,7 +93,13 @@ def check_hook(directory: Path, weights: Path, ours: Path) -> None:
 def check_steered(path: Path, weights: Path, ours: Path) -> None:
     from lm_eval.models.hf_steered import SteeredModel
 
-    check("torch.load of the file without any code", list(torch.load(path, weights_only=True)), True)
+    said = torch.load(path, weights_only=True)
+    tensors = load_file(args.remedy / "remedy.safetensors")
+    for module, how in said.items():
+        direction = tensors[f"remedy/blocks.{module.split('.')[1]}.hook_resid_post/direction"]
+        same = np.array_equal(how["steering_vector"].numpy(), direction) and how["steering_coefficient"] == args.strength
+        rest = {key: how[key] for key in ("action", "bias", "head_index")}
+        check(f"{module} of {path.name}, loaded without any code, is the remedy's, {rest}", same, same)
     model = SteeredModel(pretrained=str(weights.parent), gguf_file=weights.name, steer_path=str(path), dtype="float32", device="cpu")
     saved = load_file(ours)
     plain, steered = 0.0, 0.0

@@ -11,7 +11,7 @@ const ALIGNMENT = 64;
 const PIECE = 1 << 26;
 
 const BITS = { float32: 32, ...QUANTISED_BITS };
-type StoredType = keyof typeof BITS;
+export type StoredType = keyof typeof BITS;
 type StoredNumbers = Float32Array | Uint8Array;
 
 /** Writes the tensors of a graph one after the other into one file, which may be of any size. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openRemedy, type Remedy, requireItsModel } from '../../alignment/remedy.js';
+import { REMEDY_ARM } from '../../alignment/remedy-schema.js';
 import { ArtifactDirectory } from '../../artifact/directory.js';
 import { sha256File } from '../../artifact/files.js';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -92,7 +93,7 @@ export async function exportModel(given: Partial<ExportOptions> & WorkOptions): 
     });
     try {
       const summary = remedy
-        ? `${name} with ${arm === 'remedy' ? '' : `${arm} of `}${remedy.path}: ${mode} at ${interventions.map(({ site }) => site).join(', ')}, strength ${strength ?? 'an input'}`
+        ? `${name} with ${arm === REMEDY_ARM ? '' : `${arm} of `}${remedy.path}: ${mode} at ${interventions.map(({ site }) => site).join(', ')}, strength ${strength ?? 'an input'}`
         : `${name} as it is`;
       const finished = directory.finished?.details.files as string[] | undefined;
       if (finished) return { directory: directory.path, files: finished, model: name, summary };

@@ -1,13 +1,13 @@
 import { createReadStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../artifact/files.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { requireFreeSpace } from '../../checkpoint/disk-space.js';
 import { tokenizerFiles } from '../../checkpoint/tokenizer-files.js';
 import { throwIfCancelled } from '../../errors.js';
 import { encodeModel } from '../../graph/onnx.js';
-import { WeightsWriter } from '../../graph/weights-file.js';
+import { type StoredType, WeightsWriter } from '../../graph/weights-file.js';
 import { type StoredDecoder, storeDecoder } from '../../model/compile.js';
 import { mapDecoder } from '../../model/family.js';
 import { type Intervention, interventionTensors, shapeOf } from '../../model/intervention.js';
@@ -45,7 +45,7 @@ export async function writeOnnxDirectory(
   const mapping = mapDecoder(checkpoint);
   const { spec } = mapping;
   const decoder = await storeDecoder(checkpoint, mapping, precision, options);
-  const tables: Tables = rotaryTables(decoder, spec.context);
+  const tables = rotaryTables(decoder, spec.context);
   for (const [i, intervention] of interventions.entries())
     for (const [name, { data, shape }] of Object.entries(interventionTensors(intervention, spec.hidden)))
       tables[changeTensor(i, name)] = { data: data as Float32Array, shape };
@@ -87,13 +87,13 @@ async function writeData(path: string, decoder: StoredDecoder, tables: Tables, {
   const writer = await WeightsWriter.create(path);
   try {
     const bytes = Object.values(decoder.tensors).reduce((sum, tensor) => sum + tensor.bytes, 0);
-    await requireFreeSpace(join(path, '..'), bytes);
+    await requireFreeSpace(dirname(path), bytes);
     for (const [done, name] of names.entries()) {
       throwIfCancelled(signal);
       onProgress?.({ task: 'export', done, total: names.length, unit: 'tensors' });
       const { type, shape, offset, bytes: length } = decoder.tensors[name];
       const range = { start: offset, end: offset + length - 1, highWaterMark: 1 << 20 };
-      await writer.write(name, shape, createReadStream(join(decoder.directory, decoder.file), range), type as 'float32');
+      await writer.write(name, shape, createReadStream(join(decoder.directory, decoder.file), range), type as StoredType);
     }
     for (const [name, { data, shape }] of Object.entries(tables)) await writer.write(name, shape, [data]);
     return (await writer.finish()).tensors;

@@ -7,29 +7,29 @@ import type { ExportRequest, Write } from './export-model.js';
 
 const FILE = 'steering.safetensors';
 
-/** f(x), where x + s f(x) is the state at strength s, with the tensors `t` of a block. */
-const FORMULAS: Readonly<Record<Mode, string>> = {
-  add: `def change(x, t):
-    return t["direction"]`,
-  project: `def change(x, t):
-    return GATE((x @ t["w"]) + t["b"]) * t["u"]`,
-  blend: `LATENTS
-def change(x, t):
-    return latents(x, t, "latents") + t["bias"] - x`,
-  delta: `LATENTS
-def change(x, t):
-    return latents(x, t, "after") - latents(x, t, "before")`,
-};
-
 const LATENTS = `def latents(x, t, name):
     pre = (x - t["centre"]) @ t[name + ".wEnc"] + t[name + ".bEnc"]
     return (pre.relu() * (pre > t.get(name + ".threshold", 0))) @ t[name + ".wDec"]
 `;
 
+/** f(x), where x + s f(x) is the state at strength s, with the tensors `t` of a block. */
+const FORMULAS: Readonly<Record<Mode, string>> = {
+  add: `def change(x, t):
+    return t["direction"]`,
+  project: `def change(x, t):
+    return GATE(x @ t["w"] + t["b"]) * t["u"]`,
+  blend: `${LATENTS}
+def change(x, t):
+    return latents(x, t, "latents") + t["bias"] - x`,
+  delta: `${LATENTS}
+def change(x, t):
+    return latents(x, t, "after") - latents(x, t, "before")`,
+};
+
 /** The Python that applies a change of this kind. */
 export function hookSource(change: Change): string {
   const gate = change.mode === 'project' && change.gate === 'relu' ? 'torch.relu' : '';
-  const formula = FORMULAS[change.mode].replace('LATENTS', LATENTS).replace('GATE', gate);
+  const formula = FORMULAS[change.mode].replace('GATE', gate);
   return `import torch
 from safetensors.torch import load_file
 
