@@ -133,6 +133,8 @@ describe('is refused', () => {
     const inside = await remedyOf(changed('add', 'blocks.1.hook_mlp_out'));
     for (const format of ['gguf', 'lm-eval', 'torch'] as const)
       await refused({ remedy: inside, format }, /blocks\.1\.hook_mlp_out is none/);
+    const twice = await remedyOf(changed('add', 'blocks.0.hook_resid_post'), changed('add', 'blocks.1.hook_resid_pre'));
+    await refused({ remedy: twice, format: 'torch' }, /cannot change blocks\.1\.hook_resid_pre/);
     await refused({ remedy: await remedyOf() }, /is a text/);
   });
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../artifact/files.js';
-import { writeSafetensors } from '../../checkpoint/safetensors.js';
+import { type SafetensorsTensor, writeSafetensors } from '../../checkpoint/safetensors.js';
+import { MoralscopeError } from '../../errors.js';
 import { type Change, interventionTensors, type Mode } from '../../model/intervention.js';
 import { blockBefore, blockModule } from './block-module.js';
 import type { ExportRequest, Write } from './export-model.js';
@@ -58,17 +59,19 @@ def steer(model, path="${FILE}", strength=1.0):
  */
 export function torchHook(request: ExportRequest): Write {
   const { model, mapping, interventions, strength, work } = request;
-  const tensors: Parameters<typeof writeSafetensors>[1] = Object.fromEntries(
-    interventions.flatMap((intervention) => {
-      const module = blockModule(blockBefore(intervention.site, mapping.spec.layers, 'The hook'), request);
-      const numbers = interventionTensors(intervention, mapping.spec.hidden);
-      return Object.entries(numbers).map(([name, { data, shape }]) => [
-        `${module}/${name}`,
-        { dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> } as const,
-      ]);
-    }),
-  );
+  const tensors: Record<string, SafetensorsTensor> = {};
   const [{ change }] = interventions;
+  for (const { site, ...intervention } of interventions) {
+    const module = blockModule(blockBefore(site, mapping.spec.layers, 'The hook'), request);
+    if (`${module}/sink_threshold` in tensors || hookSource(intervention.change) !== hookSource(change))
+      throw new MoralscopeError(
+        'misuse',
+        `The hook cannot change ${site} in another way than the rest.`,
+        'Choose --format onnx.',
+      );
+    for (const [name, { data, shape }] of Object.entries(interventionTensors({ site, ...intervention }, mapping.spec.hidden)))
+      tensors[`${module}/${name}`] = { dtype: 'F32', shape, data: data as Float32Array<ArrayBuffer> };
+  }
   const text = readme(
     model,
     change,
