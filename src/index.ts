@@ -69,13 +69,10 @@ export { writeSaeLens } from './sae/formats/saelens.js';
 export type { OpenedSae, OpenSaeOptions, SaeOrigin, StoredSae } from './sae/formats/stored-sae.js';
 export { trainSaes } from './sae/train.js';
 export { TrainSaeOptions } from './sae/train-options.js';
-<<<<<<< HEAD
+export { type Exported, exportModel } from './serving/export/export-model.js';
+export { ExportOptions } from './serving/export/options.js';
 export { type FileAnswer, type GeneratedFile, generateFile } from './serving/generate-file.js';
 export { GenerateFileOptions } from './serving/generate-options.js';
 export { ModelServer, type ModelServerOptions } from './serving/model-server.js';
 export { type Steered, SteeredModel, type SteeredModelOptions, type SteeringChoice } from './serving/steered-model.js';
-=======
-export { type Exported, exportModel } from './serving/export/export-model.js';
-export { ExportOptions } from './serving/export/options.js';
->>>>>>> 1417d12 (Write down how a remedy is taken elsewhere)
 export { buildNamedCorpus, DEMO, type Study, StudyOptions, study } from './study.js';
