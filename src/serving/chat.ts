@@ -55,6 +55,7 @@ export async function chat(conversation: Conversation, place: ChatPlace): Promis
           await answer(conversation, asked.text, answering.signal, output);
         }
       } catch (error) {
+        answering?.abort();
         if (!(error instanceof MoralscopeError)) throw error;
         say(`${error.message}${error.fix ? ` ${error.fix}` : ''}`);
       }

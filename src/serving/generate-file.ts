@@ -36,6 +36,12 @@ export interface GeneratedFile {
   tokens: number;
 }
 
+/** What decides the answers besides model, remedy and prompts. */
+const Decisive = GenerateFileOptions.omit({
+  ...{ model: true, remedy: true, arm: true, mode: true, strength: true, prompts: true },
+  ...{ out: true, threads: true, maxBatch: true },
+});
+
 /** Prompts under way for each that can be: the first to end waits for those before it. */
 const AHEAD = 4;
 
@@ -48,8 +54,12 @@ export async function generateFile(given: z.input<typeof GenerateFileOptions> & 
   const { onProgress, signal, ...flags } = given;
   const options = parseOptions(GenerateFileOptions, flags);
   const { remedy, arm, mode, positions, layers, strength, precision, threads, maxBatch: sequences } = options;
-  if (remedy === undefined && (arm ?? mode ?? strength) !== undefined)
-    throw new MoralscopeError('misuse', 'An arm, a mode or a strength is of a remedy.', 'Name it with --remedy.');
+  if (remedy === undefined && (arm ?? mode ?? layers ?? strength) !== undefined)
+    throw new MoralscopeError(
+      'misuse',
+      'An arm, a mode, a layer and a strength are those of a remedy.',
+      'Name it with --remedy.',
+    );
   const prompts = await readPrompts(options.prompts, { signal });
   const model = await SteeredModel.open(options.model, {
     ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, layers, strength },
@@ -160,9 +170,8 @@ async function madeFrom(
   { model }: SteeredModel,
   steered: Steered | undefined,
 ): Promise<AnswersMadeFrom> {
-  const { out: _, prompts: __, remedy: ___, threads: ____, maxBatch: _____, model: ______, ...decisive } = options;
   return {
-    ...decisive,
+    ...Decisive.parse(options),
     model: { name: model.name, sha256: model.sha256 },
     prompts: { count: prompts.length, sha256: sha256(JSON.stringify(prompts)) },
     remedy: steered

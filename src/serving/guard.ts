@@ -22,8 +22,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Refuses what a page of another origin sends, or one whose own name was made to lead here: 403. A server that others can reach takes any address
- * for a Host, since only names can be made to lead elsewhere.
+ * Refuses what a page of another origin sends, or one whose own name was made to lead here: 403. A server that others can reach takes any
+ * address for a Host, since only names can be made to lead elsewhere.
  */
 export function checkSource({ host, hosts, origins }: GuardOptions): MiddlewareHandler {
   const named = new Set([host, ...hosts, ...(isLoopback(host) ? [] : [hostname()])].map((name) => name.toLowerCase()));

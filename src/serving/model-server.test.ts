@@ -114,6 +114,12 @@ describe('completions', () => {
     }
   });
 
+  test('a share of none of the tokens is the likeliest one, whatever else is said', async () => {
+    const fields = { prompt: 'the', max_tokens: 12, ignore_eos: true };
+    const greedy = await complete({ ...fields, temperature: 0 });
+    expect((await complete({ ...fields, top_p: 0, top_k: 40, seed: 3 })).json.choices).toEqual(greedy.json.choices);
+  });
+
   test('a stop string ends the text before it', async () => {
     const { json } = await complete({ ...long, max_tokens: 200 });
     const [{ text }] = json.choices;

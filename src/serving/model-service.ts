@@ -200,19 +200,22 @@ export class ModelService {
     const leave = this.admission.enter(prompts.length * choices);
     const stop = new AbortController();
     const abort = () => stop.abort();
-    try {
-      const ids = prompts.flatMap((prompt) => Array.from({ length: choices }, () => prompt.ids));
-      const streams = await this.served.streams(ids, steered, { ...options, signal: AbortSignal.any([client, stop.signal]) });
-      const job = { abort, done: Promise.allSettled(streams.map(({ result }) => result)) };
-      this.running.add(job);
-      this.answered++;
-      job.done.then(() => {
-        this.running.delete(job);
-        leave();
-      });
-      return { answer: this.answerTo(request, prompts), streams, abort };
-    } catch (error) {
+    const ids = prompts.flatMap((prompt) => Array.from({ length: choices }, () => prompt.ids));
+    const begun = this.served.streams(ids, steered, { ...options, signal: AbortSignal.any([client, stop.signal]) });
+    const done = begun.then(
+      (streams) => Promise.allSettled(streams.map(({ result }) => result)),
+      () => {},
+    );
+    const job = { abort, done };
+    this.running.add(job);
+    this.answered++;
+    done.then(() => {
+      this.running.delete(job);
       leave();
+    });
+    try {
+      return { answer: this.answerTo(request, prompts), streams: await begun, abort };
+    } catch (error) {
       throw refusalOf(error) ?? error;
     }
   }

@@ -99,9 +99,9 @@ export function generateOptions(body: Sampling): GenerateOptions {
   } = body;
   return {
     temperature: temperature ?? 1,
-    // None and all of the tokens, as other servers write it.
-    ...(topP != null && (topP === 0 ? { topK: 1 } : { topP })),
+    // All tokens are also written -1, and the likeliest alone as a share of none.
     ...(topK != null && topK > 0 && { topK }),
+    ...(topP != null && (topP === 0 ? { topK: 1 } : { topP })),
     ...(minP != null && { minP }),
     ...(penalty != null && { repetitionPenalty: penalty }),
     ...(stop != null && { stop: [stop].flat().filter((text) => text !== '') }),

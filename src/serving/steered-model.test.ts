@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -36,10 +36,16 @@ beforeAll(async () => {
   const { remedy, ...controls } = arms;
   await writeMadeRemedy(join(root, 'made'), model, remedy, controls);
   await writeMadeRemedy(join(root, 'words'), model, []);
+  await cp(join(root, 'words'), join(root, 'lead'), { recursive: true });
+  const words = JSON.parse(await readFile(join(root, 'lead', 'remedy.json'), 'utf8')) as { prompt: object };
+  await writeFile(join(root, 'lead', 'remedy.json'), JSON.stringify({ ...words, prompt: { ...words.prompt, place: 'prefix' } }));
   const other = { ...model, name: 'another', spec: { hidden, layers: 9 } };
   await writeMadeRemedy(join(root, 'foreign'), other, remedy);
   await model.close();
-  served = await serve(tiny.path, { remedies: [`remedy=${join(root, 'made')}`, join(root, 'words')], strength: 0.5 });
+  served = await serve(tiny.path, {
+    remedies: [`remedy=${join(root, 'made')}`, join(root, 'words'), join(root, 'lead')],
+    strength: 0.5,
+  });
   id = served.model.name;
 });
 afterAll(async () => {
@@ -105,6 +111,7 @@ describe('ids of a steered model', () => {
       `${id}+remedy:shuffled-00@0.5`,
       `${id}+remedy:random-00+@0.5`,
       `${id}+words@1`,
+      `${id}+lead@1`,
     ]);
     const found = await fetch(`${served.url}/models/${encodeURIComponent(`${id}+remedy:random-00+@-3`)}`);
     expect(await found.json()).toMatchObject({
@@ -143,6 +150,23 @@ describe('a remedy of words', () => {
     expect(await choice(`${id}+words`, [{ role: 'system', content: 'on time' }, user])).toEqual(
       await choice(id, [{ role: 'system', content: 'Be kind.\n\non time' }, user]),
     );
+  });
+
+  test('before a plain text is read with it, and not told again', async () => {
+    const how = { max_tokens: 3, temperature: 0, echo: true, logprobs: 0, ignore_eos: true };
+    const choice = async (model: string, prompt: string) => {
+      const { json } = await post('completions', { ...how, model, prompt });
+      type Choice = { text: string; logprobs: { tokens: string[]; token_logprobs: (number | null)[] } };
+      return (json.choices as unknown as Choice[])[0];
+    };
+    const [own, both] = [await choice(`${id}+lead`, PROMPT), await choice(id, `Be kind.${PROMPT}`)];
+    expect(own.text).toBe(both.text.slice(both.text.indexOf(PROMPT)));
+    expect(own.logprobs.tokens).toEqual(both.logprobs.tokens.slice(-own.logprobs.tokens.length));
+    expect(own.logprobs.tokens.length).toBeLessThan(both.logprobs.tokens.length);
+    const told = both.logprobs.token_logprobs.slice(-own.logprobs.tokens.length);
+    expect(distance(own.logprobs.token_logprobs as number[], told as number[])).toBeLessThan(1e-5);
+    const chat = await post('chat/completions', { model: `${id}+lead`, messages: [{ role: 'user', content: 'a hat' }] });
+    expect(chat).toMatchObject({ status: 400, json: { error: { param: 'messages' } } });
   });
 
   test('has no place in a plain text', async () => {

@@ -185,7 +185,9 @@ export class SteeredModel {
         'Give it a conversation.',
       );
     const prefix = tokenizer.encode(said.text);
-    const rest = own[0] === tokenizer.bosId ? own.subarray(1) : own;
+    // What the tokenizer itself puts before a text stands there once.
+    const opening = tokenizer.encode('')[0];
+    const rest = opening !== undefined && own[0] === opening ? own.subarray(1) : own;
     return { ids: Int32Array.of(...prefix, ...rest), hidden: prefix.length };
   }
 
