@@ -19,6 +19,7 @@ export { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
 export { pull, resolveDataset, resolveModel } from './checkpoint/sources.js';
 export { TextStream } from './checkpoint/text-stream.js';
 export type { EncodeOptions, Tokenizer } from './checkpoint/tokenizer.js';
+export { type Demo, DemoOptions, demo } from './demo.js';
 export { type DiagnoseOptions, diagnose } from './diagnosis/diagnose.js';
 export { Diagnosis } from './diagnosis/schema.js';
 export { type ErrorCode, MoralscopeError } from './errors.js';
@@ -75,4 +76,4 @@ export { type FileAnswer, type GeneratedFile, generateFile } from './serving/gen
 export { GenerateFileOptions } from './serving/generate-options.js';
 export { ModelServer, type ModelServerOptions } from './serving/model-server.js';
 export { type Steered, SteeredModel, type SteeredModelOptions, type SteeringChoice } from './serving/steered-model.js';
-export { buildNamedCorpus, DEMO, type Study, StudyOptions, study } from './study.js';
+export { buildNamedCorpus, type Study, StudyOptions, study } from './study.js';

@@ -194,6 +194,3 @@ export function formatStudy({ diagnosis, directory }: Study): string {
     `Report: ${join(directory, 'report.html')}`,
   ].join('\n');
 }
-
-/** The whole study, small: the default model and the starter corpus. */
-export const DEMO = { model: 'smollm2-135m', corpus: 'starter', out: join('runs', 'demo') } as const;

@@ -1,17 +1,17 @@
-import { DEMO, formatStudy, StudyOptions, study } from '../study.js';
+import { DemoOptions, demo, formatDemo } from '../demo.js';
 import { command } from './command.js';
-
-const Options = StudyOptions.pick({ precision: true, permutations: true, bootstraps: true, seed: true }).extend({
-  out: StudyOptions.shape.out.default(DEMO.out),
-});
 
 export const demoCommand = () =>
   command(
     'demo',
-    'the whole study, small: the default model on the starter corpus, to a report',
-    Options,
+    'the whole way, small: a model diagnosed, a sparse autoencoder trained and realigned, the remedy held against its controls',
+    DemoOptions,
     async (options, work) => {
-      const result = await study({ ...DEMO, ...options, ...work });
-      return { json: result.diagnosis, text: formatStudy(result) };
+      const result = await demo({ ...options, ...work });
+      const { study, sae, remedy, verified } = result;
+      return {
+        json: { diagnosis: study.diagnosis, sae, remedy: remedy.content, verification: verified.verification },
+        text: formatDemo(result),
+      };
     },
   );
