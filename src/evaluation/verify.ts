@@ -89,6 +89,7 @@ export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<
     try {
       if (directory.finished) {
         const verification = Verification.parse(JSON.parse(await readFile(result, 'utf8')));
+        await kept.remove();
         return { verification, manifest: directory.finished, directory: directory.path };
       }
       const verification = await findVerification({

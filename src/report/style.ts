@@ -59,6 +59,7 @@ figcaption b { color: var(--ink); }
 .verdict .how { font-size: .86rem; line-height: 1.35; }
 .outcome { font-weight: 650; font-size: .92rem; white-space: nowrap; }
 .verdict.set { grid-template-columns: 15em minmax(0, 1fr); }
+.verdict.set h3 { overflow-wrap: anywhere; }
 .verdict.set .plot { max-width: 640px; }
 .apart .outcome { color: var(--good); }
 .chance .outcome, .empty .outcome { color: var(--soft); }
