@@ -88,11 +88,13 @@ export type LinearFit = z.infer<typeof LinearFit>;
 
 /** Unexplained variance and active latents a text. */
 const Fidelity = z.object({ fvu: z.number(), l0: z.number() });
+/** Of shuffled fits. */
+const Spread = z.object({ mean: z.number(), q025: z.number(), q975: z.number() });
 /** A figure of the remedy and the same of its shuffled fits. */
 const BesideControls = z.object({
   before: z.number().nullable(),
   after: z.number().nullable(),
-  shuffled: z.object({ mean: z.number(), q025: z.number(), q975: z.number() }).nullable(),
+  shuffled: Spread.nullable(),
 });
 export type BesideControls = z.infer<typeof BesideControls>;
 
@@ -116,10 +118,14 @@ const SaeAlignment = z.object({
   units: z.object({ z: z.number(), variance: z.number() }),
   /** Of the kept parameters; 0: training found nothing better than the start. */
   bestEpoch: z.number(),
-  /** Spearman of a_d with m, by pole and on average; `rise` with its interval over texts. */
+  /** Spearman of a_d with m, by pole and on average; `rise` with its interval over texts, and that of shuffled fits: they choose other latents, so what they reach says nothing of training, but how far they rise does. */
   activation: z.object({
     perPole: z.partialRecord(z.enum(POLES), BeforeAfter),
-    rise: z.object({ value: z.number().nullable(), ci95: z.tuple([z.number(), z.number()]).optional() }),
+    rise: z.object({
+      value: z.number().nullable(),
+      ci95: z.tuple([z.number(), z.number()]).optional(),
+      shuffled: Spread.nullable(),
+    }),
   }),
   /** Of the remedy and of shuffled fits: mean Spearman of a_d (each fit's own), mean cosine of opposed prototypes, AUC of the probe, AUC along the difference of means, length of the change. */
   beside: z.object({

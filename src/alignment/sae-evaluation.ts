@@ -5,7 +5,7 @@ import type { Intervention } from '../model/intervention.js';
 import { POLES } from '../moral/foundation.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
 import { meanOfFinite, summariseNull } from '../statistics/resampling.js';
-import { activationFigures } from './activation-figures.js';
+import { type ActivationFigures, activationFigures } from './activation-figures.js';
 import { judgmentsOf } from './aligned-texts.js';
 import { TERMS } from './alignment-loss.js';
 import type { Contrast } from './contrast.js';
@@ -62,9 +62,9 @@ export async function evaluateSite(
   const activation = async (of: SaeFit, bootstraps: number) =>
     activationFigures(judged, await activationsOf(of, test, matmul), { bootstraps, seed: settings.seed });
   const [own, evaluation] = [await activation(fit, BOOTSTRAPS), await evaluated(fit)];
-  const shuffled: { activation: number; evaluation: Evaluation }[] = [];
+  const shuffled: { activation: ActivationFigures['mean']; evaluation: Evaluation }[] = [];
   for (const of of aligned.shuffled)
-    shuffled.push({ activation: (await activation(of, 0)).mean.after, evaluation: await evaluated(of) });
+    shuffled.push({ activation: (await activation(of, 0)).mean, evaluation: await evaluated(of) });
 
   const beside = (sides: { before: number; after: number }, of: (fit: (typeof shuffled)[number]) => number): BesideControls => ({
     before: finite(sides.before),
@@ -97,10 +97,14 @@ export async function evaluateSite(
         perPole: Object.fromEntries(
           own.perPole.map((pole, k) => [POLES[k], { n: pole.n, before: finite(pole.before), after: finite(pole.after) }]),
         ),
-        rise: { value: finite(own.mean.rise), ...(own.mean.ci95 && { ci95: own.mean.ci95 }) },
+        rise: {
+          value: finite(own.mean.rise),
+          ...(own.mean.ci95 && { ci95: own.mean.ci95 }),
+          shuffled: summariseNull(shuffled.map((other) => other.activation.rise)) ?? null,
+        },
       },
       beside: {
-        activation: beside(own.mean, (other) => other.activation),
+        activation: beside(own.mean, (other) => other.activation.after),
         opposition: figure(({ opposition }, side) => meanOfFinite(Object.values(opposition).map((of) => of[side] ?? Number.NaN))),
         probe: figure(({ probe: of }, side) => of[side] ?? Number.NaN),
         alongMeans: figure(({ alongMeans }, side) => alongMeans[side] ?? Number.NaN),

@@ -122,6 +122,10 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
     expect(alignment!.fidelity.original.l0).toBeCloseTo(6, 6);
     expect(alignment!.units.z).toBeGreaterThan(0);
     expect(alignment!.beside.activation.shuffled).not.toBeNull();
+    const { value, shuffled } = alignment!.activation.rise;
+    const { before, after } = alignment!.beside.activation;
+    expect(value).toBeCloseTo(after! - before!, 12);
+    expect(shuffled!.q025).toBeLessThan(shuffled!.q975);
     expect(alignment!.beside.changeNorm.after).toBeCloseTo(evaluation!.changeNorm, 9);
     expect(evaluation).toMatchObject({ texts: 144, mode: 'delta', strength: 1 });
     expect(curves!['validation/total']).toHaveLength(13);

@@ -234,13 +234,15 @@ function notesOf(sites: readonly RemedySite[], tokenizer: string | null): string
 function summarise({ model, sites, arms, profile }: Omit<RemedyContent, 'summary'>): string {
   const lines = sites.map(({ layer, features, alignment }) => {
     const { texts, beside, activation, fidelity } = alignment!;
-    const against = ({ before, after, shuffled }: BesideControls) =>
-      `${number(before)} before and ${number(after)} after${shuffled ? ` (shuffled fits ${number(shuffled.q025)} to ${number(shuffled.q975)})` : ''}`;
-    const { value, ci95 } = activation.rise;
+    const range = (shuffled: BesideControls['shuffled']) =>
+      shuffled ? ` (shuffled fits ${number(shuffled.q025)} to ${number(shuffled.q975)})` : '';
+    const both = ({ before, after }: BesideControls) => `${number(before)} before and ${number(after)} after`;
+    const { value, ci95, shuffled } = activation.rise;
+    const interval = ci95 ? ` [${number(ci95[0])}, ${number(ci95[1])}]` : '';
     return [
-      `layer ${layer}: ${features!.length} latents aligned; on ${texts.test} unseen texts the mean Spearman of what they say of a pole with its judgments is ${against(beside.activation)}, a rise of ${number(value)}${ci95 ? ` [${number(ci95[0])}, ${number(ci95[1])}]` : ''}`,
-      `the mean cosine of opposed prototypes ${against(beside.opposition)}`,
-      `the AUC of a probe of the unchanged states ${against(beside.probe)}`,
+      `layer ${layer}: ${features!.length} latents aligned; on ${texts.test} unseen texts the mean Spearman of what they say of a pole with its judgments is ${both(beside.activation)}, a rise of ${number(value)}${interval}${range(shuffled)}`,
+      `the mean cosine of opposed prototypes ${both(beside.opposition)}${range(beside.opposition.shuffled)}`,
+      `the AUC of a probe of the unchanged states ${both(beside.probe)}${range(beside.probe.shuffled)}`,
       `FVU ${number(fidelity.converted.fvu)} before and ${number(fidelity.aligned.fvu)} after`,
     ].join('; ');
   });
