@@ -17,7 +17,7 @@ import { formatStudy, type Study, StudyOptions, study } from './study.js';
 const MODEL = 'smollm2-135m';
 const LAYER = '18';
 const SAE = { width: [1152], k: [16], batch: 512, tokens: 250_000, learningRate: 1e-3 };
-const VERIFIED = { strengths: [0.25, 0.5, 1], rediagnosed: 20 };
+const VERIFIED = { strengths: [0.25, 0.5, 1], rediagnosed: 6 };
 
 export const DemoOptions = StudyOptions.pick({ permutations: true, bootstraps: true, seed: true }).extend({
   out: z.string().default(join('runs', 'demo')).describe('directory for report.html, sae/, remedy/ and verify/'),
