@@ -111,7 +111,7 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
     return verdict(
       'recalibrates',
       belowFloors,
-      `${apart} with every kind of control on ${names(belowFloors)}, yet not better than both floors, words alone and its own readout recalibrated: as much can be had without touching the model.`,
+      `${apart} with every kind of control on ${names(belowFloors)}, yet is not seen to do better than both floors, words alone and its own readout recalibrated: as much may be had without touching the model.`,
     );
   const asControls = named(['not above controls']);
   if (asControls.length > 0)
