@@ -64,6 +64,6 @@ export function formatDemo({ study: studied, sae, remedy, verified }: Demo): str
     '',
     verified.verification.verdict.text,
     '',
-    `Report: ${join(verified.directory, 'report.html')}`,
+    `The remedy's report: ${join(verified.directory, 'report.html')}`,
   ].join('\n');
 }

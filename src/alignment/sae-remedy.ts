@@ -145,7 +145,8 @@ async function makeSae(
         const change = deltaOf(before, own);
         putLatents(arm, site, 'before', change.before);
         putLatents(arm, site, 'after', change.after);
-        put(arm, site, 'latents', Float32Array.from(own.chosen.latents), own.chosen.latents.length);
+        const { latents } = own.chosen;
+        tensors[tensorName(arm, site, 'latents')] = { dtype: 'I32', shape: [latents.length], data: Int32Array.from(latents) };
       }
       const norm = meanLength(await changesOf(fit, aligned.train, matmul), hidden);
       randomDirections(random.length / 2, hidden, norm, seed, site).forEach((direction, i) => {

@@ -17,7 +17,8 @@ export class KeptWork {
     const identity = JSON.stringify([TOOL.version, ...key]);
     const file = join(this.path, `${sha256(identity).slice(0, 24)}.v8`);
     const bytes = await readFile(file).catch(() => undefined);
-    if (bytes) return (deserialize(bytes) as { result: T }).result;
+    const kept = bytes && readKept<T>(bytes);
+    if (kept?.identity === identity) return kept.result;
     const result = await compute();
     await mkdir(this.path, { recursive: true });
     await writeFileAtomic(file, serialize({ identity, result }));
@@ -27,5 +28,14 @@ export class KeptWork {
   /** Lets go of all of them. */
   async remove(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
+  }
+}
+
+/** What a file holds; undefined where it was not written by this version of Node, or is damaged. */
+function readKept<T>(bytes: Buffer): { identity: string; result: T } | undefined {
+  try {
+    return deserialize(bytes) as { identity: string; result: T };
+  } catch {
+    return undefined;
   }
 }

@@ -105,15 +105,16 @@ function said({
 
 type ArmFigures = { kind: ControlKind; auc: number | null; bias: number | null; pairsRight: number | null };
 
-/** Controls of each kind, in the order in which kinds appear; p says how often one does as well as the remedy. */
+/** Controls of each kind, in the order in which kinds appear; p says how often one does as well as the remedy: always, where that gives no numbers. */
 function controlsByKind(arms: readonly ArmFigures[], remedy: number): Controls[] {
   return [...new Set(arms.map(({ kind }) => kind))].flatMap((kind) => {
-    const own = arms.filter((arm) => arm.kind === kind);
+    // An arm under which the model gives no numbers is no control.
+    const own = arms.filter((arm) => arm.kind === kind && arm.auc !== null);
     const [auc, bias, pairsRight] = (['auc', 'bias', 'pairsRight'] as const).map((field) =>
       spreadOf(own.map((arm) => arm[field])),
     );
     if (!auc || !bias) return [];
-    const hits = own.filter((arm) => arm.auc !== null && arm.auc >= remedy).length;
+    const hits = own.filter((arm) => !(arm.auc! < remedy)).length;
     return [{ kind, n: own.length, auc, bias, ...(pairsRight && { pairsRight }), p: (1 + hits) / (1 + own.length) }];
   });
 }

@@ -235,10 +235,8 @@ test('a prompt is verified as any other remedy, beside neutral texts', async () 
 
 describe('refuses', () => {
   test('a model that the remedy was not made for', async () => {
-    const other = fileURLToPath(new URL('../../fixtures/tiny-qwen3', import.meta.url));
     const same = fileURLToPath(new URL('../../fixtures/tiny-llama', import.meta.url));
     await expect(verifyHere(options('no', { model: same }))).rejects.toMatchObject({ code: 'misuse', message: /tokenizer/ });
-    await expect(verifyHere(options('no', { model: other }))).rejects.toBeDefined();
   });
 
   test('nothing to judge on, a set twice, a mode that there is not, strengths out of range', async () => {

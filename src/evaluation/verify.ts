@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { GENERAL_SENTENCES } from '../activations/general-text.js';
 import { checkTemplate, DEFAULT_TEMPLATE } from '../activations/template.js';
 import { readTexts } from '../activations/text-file.js';
@@ -81,7 +81,7 @@ export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<
         { name: 'model', sha256: model.sha256 },
         { name: 'remedy', sha256: remedySha256 },
         ...sets.map((set) => ({ name: set.name, sha256: set.sha256 })),
-        { name: general.source, sha256: sha256(JSON.stringify(general.texts)) },
+        { name: 'general text', sha256: sha256(JSON.stringify(general.texts)) },
       ],
     });
     const result = directory.file(RESULT);
@@ -148,7 +148,7 @@ async function generalTexts({
   onProgress,
   signal,
 }: VerifyOptions & WorkOptions): Promise<{ source: string; texts: readonly string[] }> {
-  const source = text ?? '64 general sentences';
+  const source = text === undefined ? '64 general sentences' : basename(text);
   const texts = text === undefined ? GENERAL_SENTENCES : await readTexts(text, { onProgress, signal });
   if (texts.length <= maxGeneral) return { source, texts };
   const chosen = new Random(seed, 'general text').permutation(texts.length).slice(0, maxGeneral).sort();
