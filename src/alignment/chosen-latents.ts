@@ -6,7 +6,7 @@ import { POLES } from '../moral/foundation.js';
 import { correlations, type SparseColumns } from '../statistics/sparse-columns.js';
 import { type MoralTargets, polesToScreen } from './moral-targets.js';
 import { dominantPole, paperFineTuned, TOP } from './paper-rules.js';
-import { FEWEST_ACTIVE, type Fold, type ScreenedPair, type ScreenOptions, screen, survivors } from './screening.js';
+import { type Fold, type ScreenedPair, type ScreenOptions, screen, survivors } from './screening.js';
 
 const K = POLES.length;
 /** Below this many texts each half chooses for the other. */
@@ -98,17 +98,24 @@ export async function chooseRigorous(
 }
 
 /**
- * As many latents of each pole as another choice has, those with the largest r: how a control on exchanged judgments chooses.
+ * As many latents of each pole as another choice has, as far as there are any with r > 0: those with the largest. So a control on
+ * exchanged judgments chooses.
  * @param targets what the texts of `columns` are taken to be judged, [10][texts]
+ * @param fewest texts that a latent must be active on
  */
-export function chooseLike(other: ChosenLatents, columns: SparseColumns, targets: readonly Float32Array[]): ChosenLatents {
+export function chooseLike(
+  other: ChosenLatents,
+  columns: SparseColumns,
+  targets: readonly Float32Array[],
+  fewest: number,
+): ChosenLatents {
   const left = new Int32Array(K);
   for (let f = 0; f < other.latents.length; f++) left[dimensionOf(other.r, f)]++;
   const poles = POLES.map((_, pole) => pole).filter((pole) => other.r.some((value, at) => at % K === pole && value !== 0));
   const r = among(correlations(columns, targets), poles);
   const pairs: { latent: number; pole: number; r: number }[] = [];
   for (let latent = 0; latent < columns.width; latent++)
-    if (columns.count(latent) >= FEWEST_ACTIVE)
+    if (columns.count(latent) >= fewest)
       for (let pole = 0; pole < K; pole++) if (r[latent * K + pole] > 0) pairs.push({ latent, pole, r: r[latent * K + pole] });
   pairs.sort((a, b) => b.r - a.r || a.latent - b.latent || a.pole - b.pole);
   const found = new Map<number, Because>();

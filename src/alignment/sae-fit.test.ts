@@ -122,6 +122,7 @@ describe('a planted toy', () => {
           chosen(),
           columnsOf(texts.train),
           on('train').m.map((m) => Float32Array.from(exchange.train, (text) => m[text])),
+          1,
         );
         expect(like.latents).toHaveLength(10);
         const own = await fitLatents(sae, like, fitting(), judged('rigorous', exchange), matmul, {

@@ -19,6 +19,7 @@ import type { Contrast } from './contrast.js';
 import { type SiteStates, splitStates } from './linear-fit.js';
 import type { MoralTargets } from './moral-targets.js';
 import { columnsOf, type FittingTexts, fitLatents, type SaeFit } from './sae-fit.js';
+import { FEWEST_ACTIVE } from './screening.js';
 
 /** Tokens that thresholds are fitted on, at most. */
 const THRESHOLD_TOKENS = 20_000;
@@ -111,7 +112,7 @@ export async function alignSite(
     const exchanged = { train: from('train'), validation: from('validation') };
     const part = SELECTED_ON[profile];
     const m = targets[part].m.map((pole) => Float32Array.from(exchanged[part], (text) => pole[text]));
-    const like = chooseLike(chosen, columnsOf(encoded[part]), m);
+    const like = chooseLike(chosen, columnsOf(encoded[part]), m, ACTIVE_ON[profile]);
     const own = {
       train: judgmentsOf(targets.train, profile, exchanged.train),
       validation: judgmentsOf(targets.validation, profile, exchanged.validation),
@@ -148,6 +149,8 @@ export async function alignSite(
   }
 }
 
+/** Texts that a latent must be active on to be chosen: the paper asks for none, but then it has no r. */
+const ACTIVE_ON = { paper: 1, rigorous: FEWEST_ACTIVE } as const;
 /** The texts whose r chooses. */
 const SELECTED_ON = { paper: 'validation', rigorous: 'train' } as const;
 
