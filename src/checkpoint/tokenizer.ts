@@ -21,6 +21,8 @@ export interface Tokenizer {
   singleTokenId(text: string): number | undefined;
   /** Ids run from 0 to one below it. */
   vocabularySize: number;
+  /** Characters of the longest token, as the vocabulary spells it. */
+  longestToken: number;
   bosId?: number;
   eosId?: number;
   padId?: number;
@@ -96,6 +98,7 @@ export function makeTokenizer(json: TokenizerJson, details: TokenizerDetails, pa
       return ids.length === 1 ? ids[0] : undefined;
     },
     vocabularySize: pipeline.vocabularySize,
+    longestToken: pipeline.longestToken,
     ...(bosId !== undefined && { bosId }),
     ...(eosId !== undefined && { eosId }),
     ...(padId !== undefined && { padId }),

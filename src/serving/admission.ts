@@ -20,12 +20,8 @@ export class Admission {
     return this.inside;
   }
 
-  /**
-   * Lets the texts of a request in, all or none.
-   * @returns what is to be called, once, when they are done
-   * @throws HTTPException 400 for more than there ever is room for, 429 for more than there is room for now
-   */
-  enter(texts: number): () => void {
+  /** @throws HTTPException 400 for more texts than there ever is room for, 429 for more than there is room for now */
+  requireRoom(texts: number): void {
     const room = this.batch + this.queue;
     if (texts > room)
       throw refusal(400, `The request asks for ${texts} texts; this server takes ${room} at a time.`, {
@@ -37,6 +33,15 @@ export class Admission {
         headers: { 'retry-after': String(Math.min(LONGEST_WAIT, Math.max(1, Math.ceil(this.pace)))) },
       });
     }
+  }
+
+  /**
+   * Lets the texts of a request in, all or none.
+   * @returns what is to be called, once, when they are done
+   * @throws HTTPException as `requireRoom`
+   */
+  enter(texts: number): () => void {
+    this.requireRoom(texts);
     this.inside += texts;
     const begun = performance.now();
     return () => {

@@ -39,7 +39,12 @@ export class AnswerFile {
       const file = await open(path, 'a').catch((error) => {
         throw diskError(error, path);
       });
-      if (whole && whole.length < there!.length) await file.truncate(whole.length);
+      try {
+        if (whole && whole.length < there!.length) await file.truncate(whole.length);
+      } catch (error) {
+        await file.close();
+        throw diskError(error, path);
+      }
       return new AnswerFile(path, rows, file, lock);
     } catch (error) {
       await lock.release();
@@ -62,9 +67,15 @@ export class AnswerFile {
   }
 
   async close(): Promise<void> {
-    await this.file.sync();
-    await this.file.close();
-    await this.lock.release();
+    try {
+      try {
+        await this.file.sync();
+      } finally {
+        await this.file.close();
+      }
+    } finally {
+      await this.lock.release();
+    }
   }
 }
 

@@ -1,11 +1,11 @@
 /** @file The routes of the server: who is let in, and how errors are told. */
 import type { HttpBindings } from '@hono/node-server';
-import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
+import { type Context, Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { DEFECT, refusal, refusalOf } from './api-error.js';
 import { checkKey, checkSource, type GuardOptions } from './guard.js';
 import type { ModelService } from './model-service.js';
+import { readBody } from './request-body.js';
 import { detokenize, tokenize, tokenizerInfo } from './tokenizer-service.js';
 
 export interface AppOptions extends GuardOptions {
@@ -51,21 +51,13 @@ export function makeApp(service: ModelService, options: AppOptions): Hono<Enviro
   app.use('/v1/*', checkKey(options));
   app.get('/v1/models', (c) => c.json({ object: 'list', data: service.models() }));
   app.get('/v1/models/:id{.+}', (c) => c.json(service.model(c.req.param('id'))));
-  const limited = bodyLimit({
-    maxSize: maxBody,
-    onError: () => {
-      throw refusal(413, `The body is larger than ${maxBody} bytes.`, {
-        code: 'body_too_large',
-        headers: { connection: 'close' },
-      });
-    },
-  });
+  const body = (c: Context) => readBody(c.req.raw, maxBody);
   const { tokenizer, context } = service;
   for (const path of ['/tokenizer_info', '/tokenize', '/detokenize']) app.use(path, checkKey(options));
   app.get('/tokenizer_info', (c) => c.json(tokenizerInfo(tokenizer)));
-  app.post('/tokenize', limited, async (c) => c.json(tokenize(tokenizer, context, await c.req.text())));
-  app.post('/detokenize', limited, async (c) => c.json(detokenize(tokenizer, await c.req.text())));
-  app.post('/v1/chat/completions', limited, async (c) => service.chat(await c.req.text(), c.req.raw.signal));
-  app.post('/v1/completions', limited, async (c) => service.complete(await c.req.text(), c.req.raw.signal));
+  app.post('/tokenize', async (c) => c.json(tokenize(tokenizer, context, await body(c))));
+  app.post('/detokenize', async (c) => c.json(detokenize(tokenizer, await body(c))));
+  app.post('/v1/chat/completions', async (c) => service.chat(await body(c), c.req.raw.signal));
+  app.post('/v1/completions', async (c) => service.complete(await body(c), c.req.raw.signal));
   return app;
 }

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ModelServer, type ModelServerOptions } from './model-server.js';
 import { type Served, serve, tinyModel } from './served.test.support.js';
 
@@ -273,6 +273,33 @@ describe('refusals are told as OpenAI tells them', () => {
       user: 'me',
     });
     expect(status).toBe(200);
+  });
+
+  test.each([
+    ['a text that no tokens make short enough', { prompt: 'a'.repeat(95_000) }, 'context_length_exceeded'],
+    ['too many texts', { prompt: Array(7).fill('a'), n: 2 }, 'too_many_texts'],
+  ])('%s: before it is encoded', async (_, fields, code) => {
+    const encode = vi.spyOn(served.model, 'encodeText');
+    try {
+      expect(await complete(fields)).toMatchObject({ status: 400, json: { error: { code } } });
+      expect(encode).not.toHaveBeenCalled();
+    } finally {
+      encode.mockRestore();
+    }
+  });
+
+  test('a body that comes in pieces, its length unsaid, is a body like any other', async () => {
+    const { json } = await complete({ prompt: 'the tin', max_tokens: 2, seed: 1 });
+    const body = new TextEncoder().encode(JSON.stringify({ model: id, prompt: 'the tin', max_tokens: 2, seed: 1 }));
+    const pieces = new ReadableStream({
+      start(stream) {
+        for (const from of [0, 10, 20]) stream.enqueue(body.subarray(from, from === 20 ? undefined : from + 10));
+        stream.close();
+      },
+    });
+    const response = await fetch(`${served.url}/completions`, { method: 'POST', body: pieces, duplex: 'half' } as RequestInit);
+    expect(response.status).toBe(200);
+    expect(((await response.json()) as Asked['json']).choices).toEqual(json.choices);
   });
 
   test.each([

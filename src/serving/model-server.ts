@@ -70,7 +70,11 @@ export class ModelServer {
     const http = createServer({ keepAliveTimeout: KEEP_ALIVE }, listener);
     await new Promise<void>((resolve, reject) => {
       http.once('error', reject);
-      http.listen(port, host.replace(/^\[|\]$/g, ''), resolve);
+      http.listen(port, host.replace(/^\[|\]$/g, ''), () => {
+        http.off('error', reject);
+        http.on('error', onDefect);
+        resolve();
+      });
     }).catch((cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message;
       throw new MoralscopeError('misuse', `Cannot listen at ${host}:${port}: ${why}.`, 'Choose another --port or --host.', {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { TOOL } from '../artifact/manifest.js';
 import type { Tokenizer } from '../checkpoint/tokenizer.js';
 import type { GenerationStream } from '../model/generation/generation-stream.js';
+import type { Prompt } from '../model/generation/messages.js';
 import type { GenerateOptions } from '../model/generation/text-generator.js';
 import { Admission } from './admission.js';
 import type { Answer } from './answer.js';
@@ -119,6 +120,8 @@ export class ModelService {
     const request = parseBody(CompletionRequest, body);
     const steered = this.armOf(request.model);
     const given = promptsOf(request);
+    this.admission.requireRoom(given.length * (request.n ?? 1));
+    this.requireShort(given);
     const prompts = told('prompt', () => given.map((prompt) => this.served.encodeText(prompt, steered)));
     this.requireIds(prompts);
     this.requireRoom(prompts, 'prompt');
@@ -177,6 +180,18 @@ export class ModelService {
           param: 'prompt',
         });
     }
+  }
+
+  /** Texts that cannot fit, however well their tokens suit them, are refused before they cost any time. */
+  private requireShort(prompts: readonly Prompt[]): void {
+    const { context, tokenizer } = this;
+    for (const prompt of prompts)
+      if (typeof prompt === 'string' && prompt.length > context * tokenizer.longestToken)
+        throw refusal(
+          400,
+          `${this.name} takes at most ${context} tokens; a prompt of ${prompt.length} characters has more. Shorten it.`,
+          { code: 'context_length_exceeded', param: 'prompt' },
+        );
   }
 
   private requireRoom(prompts: readonly EncodedPrompt[], param: string): void {

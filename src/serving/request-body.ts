@@ -27,6 +27,28 @@ export const SamplingFields = {
 };
 export type Sampling = Pick<z.infer<z.ZodObject<typeof SamplingFields>>, keyof typeof SamplingFields>;
 
+/**
+ * The text of a body. One that says that it is too long is not read; one that says nothing is counted as it comes.
+ * @param most bytes
+ * @throws HTTPException 413
+ */
+export async function readBody({ headers, body }: Request, most: number): Promise<string> {
+  const tooLarge = () =>
+    refusal(413, `The body is larger than ${most} bytes.`, { code: 'body_too_large', headers: { connection: 'close' } });
+  if (Number(headers.get('content-length')) > most) throw tooLarge();
+  if (!body) return '';
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new TextDecoder().decode(Buffer.concat(pieces));
+    bytes += value.length;
+    if (bytes > most) throw tooLarge();
+    pieces.push(value);
+  }
+}
+
 const isEmpty = (value: unknown) =>
   value === null || value === '' || (typeof value === 'object' && Object.keys(value as object).length === 0);
 const isOneOf =

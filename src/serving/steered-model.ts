@@ -229,12 +229,18 @@ export class SteeredModel {
   }
 
   async close(): Promise<void> {
-    for (const generator of this.generators.values())
-      await generator.then(
+    const closing = [...this.generators.values()].map((generator) =>
+      generator.then(
         (opened) => opened.close(),
         () => {},
-      );
-    await this.model.close();
+      ),
+    );
+    await Promise.allSettled(closing);
+    try {
+      await Promise.all(closing);
+    } finally {
+      await this.model.close();
+    }
   }
 
   private generator(steered: Steered | undefined): Promise<ReadyArm> {

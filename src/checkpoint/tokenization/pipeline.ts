@@ -26,6 +26,8 @@ export class TokenizerPipeline {
   readonly around: readonly [before: readonly number[], after: readonly number[]];
   /** Ids run from 0 to one below it. */
   readonly vocabularySize: number;
+  /** Characters of the longest token, as the vocabulary spells it. */
+  readonly longestToken: number;
   private readonly model: TokenModel;
   private readonly normalize: (text: string) => string;
   private readonly preTokenize: PreTokenizer;
@@ -50,6 +52,7 @@ export class TokenizerPipeline {
     this.normalized = new AddedTokenFinder(added.filter((one) => one.normalized));
     this.addedIds = new Map(json.added_tokens.map(({ content, id }) => [content, id]));
     this.vocabularySize = this.spellings.length;
+    this.longestToken = this.spellings.reduce((longest, { length }) => Math.max(longest, length), 0);
     this.around = this.tokensAround(json.post_processor);
   }
 
