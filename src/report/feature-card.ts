@@ -5,7 +5,7 @@ import { draw } from './drawing.js';
 import { decimal, probabilityText, tickText } from './figure-text.js';
 import { intervalRows } from './interval-rows.js';
 import { html, type Markup, type Part, trusted } from './markup.js';
-import { scrollingTable } from './page.js';
+import { heads, scrollingTable } from './page.js';
 
 export const cardId = (latent: number) => `latent-${latent}`;
 
@@ -128,11 +128,11 @@ function highlighted(tokens: readonly string[], values: readonly number[]): Mark
 }
 
 function numbers({ perPole }: Feature): Markup {
-  const heads = ['pole', 'r, 95%', 'p', 'q', 'r of the topics alone', 'p beyond topics', 'r on content tokens'];
+  const columns = ['pole', 'r, 95%', 'p', 'q', 'r of the topics alone', 'p beyond topics', 'r on content tokens'];
   const cell = (value: number | null, text = decimal) => html`<td class="number">${value === null ? '–' : text(value)}</td>`;
   return scrollingTable(
     'Correlations',
-    heads.map((head) => html`<th scope="col">${head}</th>`),
+    heads(columns),
     POLES.map((pole) => {
       const of = perPole[pole];
       if (!of) return html`<tr><th scope="row">${pole}</th><td class="none" colspan="6">not screened</td></tr>\n`;

@@ -6,10 +6,10 @@ import { POLES } from '../moral/foundation.js';
 import { featureCard, histogramBars, latentLink } from './feature-card.js';
 import { decimal, probabilityText } from './figure-text.js';
 import { html, type Markup, type Part } from './markup.js';
-import { captioned, page, type Section, scrollingTable } from './page.js';
+import { captioned, heads, page, type Section, scrollingTable } from './page.js';
+import { whatWasRun } from './what-was-run.js';
 
 const count = (n: number) => n.toLocaleString('en-US');
-const heads = (names: readonly string[]) => names.map((name) => html`<th scope="col">${name}</th>`);
 
 /** One HTML document: what survives, beside what finds something where nothing is, an index by pole and a card a latent. */
 export function renderFeatures(features: Features, manifest: Manifest): string {
@@ -210,15 +210,5 @@ function runSection({ folds, seed, permutations, bootstraps, corpus, model, temp
     ['seed', seed],
     ['permutations, bootstraps', `${count(permutations)}, ${count(bootstraps)}`],
   ];
-  return {
-    id: 'run',
-    name: 'What was run',
-    title: 'What was run',
-    body: html`${scrollingTable(
-      'What was run',
-      heads(['what', 'value']),
-      facts.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`),
-    )}
-<details><summary>Manifest</summary><pre>${JSON.stringify(manifest, null, 2)}</pre></details>`,
-  };
+  return whatWasRun(facts, manifest);
 }

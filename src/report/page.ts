@@ -25,6 +25,9 @@ export function scrollingTable(label: string, head: Part, rows: Part): Markup {
 </table></div>`;
 }
 
+/** The heads of a table's columns. */
+export const heads = (names: readonly Part[]): Markup[] => names.map((name) => html`<th scope="col">${name}</th>`);
+
 /** The whole document: one file, nothing fetched, nothing run. */
 export function page(title: string, header: Part, sections: Section[]): string {
   const { source } = html`<!doctype html>

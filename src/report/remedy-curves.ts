@@ -52,12 +52,7 @@ export function strengthCurve({ choice }: Verification): Markup {
       ),
       choice.before === null ? null : Plot.ruleY([choice.before], { stroke: 'currentColor', strokeDasharray: '1.5 2.5' }),
       Plot.lineY(remedy, { x: 'strength', y: 'auc', stroke: 'var(--value)', strokeWidth: 2.2 }),
-      Plot.dot(remedy, {
-        x: 'strength',
-        y: 'auc',
-        r: ({ strength }: { strength: number }) => (strength === choice.chosen.strength ? 6 : 3.5),
-        fill: 'var(--value)',
-      }),
+      strengths(remedy, choice, 'strength', 'auc'),
     ],
     r: { type: 'identity' },
   });
@@ -117,12 +112,7 @@ export function paretoPlot(set: VerifiedSet, { damage, choice }: Verification): 
         ),
       ),
       Plot.line(remedy, { x: 'cost', y: 'gain', stroke: 'var(--value)', strokeWidth: 2 }),
-      Plot.dot(remedy, {
-        x: 'cost',
-        y: 'gain',
-        r: ({ strength }: { strength: number }) => (strength === choice.chosen.strength ? 6 : 3.5),
-        fill: 'var(--value)',
-      }),
+      strengths(remedy, choice, 'cost', 'gain'),
       Plot.text(remedy, {
         x: 'cost',
         y: 'gain',
@@ -136,4 +126,10 @@ export function paretoPlot(set: VerifiedSet, { damage, choice }: Verification): 
     r: { type: 'identity' },
   });
   return html`<div class="panel"><h4>${set.name}${set.fittedOn ? ', the data set fitted on' : ', another data set'}</h4>${picture}</div>`;
+}
+
+/** A point for every strength, the chosen one large. */
+function strengths(of: readonly { strength: number }[], { chosen }: Verification['choice'], x: string, y: string) {
+  const r = ({ strength }: { strength: number }) => (strength === chosen.strength ? 6 : 3.5);
+  return Plot.dot(of, { x, y, r, fill: 'var(--value)' });
 }

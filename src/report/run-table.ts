@@ -7,6 +7,7 @@ import { decimal } from './figure-text.js';
 import { html, type Markup, type Part } from './markup.js';
 import { type Section, scrollingTable } from './page.js';
 import { POOLING_NAMES, poolingsOf } from './pooling-panels.js';
+import { whatWasRun } from './what-was-run.js';
 
 /** What the manifest of the captured states says of how they were made, if it says it as ours do. */
 function capturing({ activations }: Diagnosis['manifest']) {
@@ -75,19 +76,11 @@ function texts({ n }: Diagnosis): Markup {
 
 /** Everything that decides these numbers, so that somebody else can have them again. */
 export function runSection(diagnosis: Diagnosis): Section {
-  return {
-    id: 'run',
-    name: 'What was run',
-    title: 'What was run',
-    body: html`${scrollingTable(
-      'What was run',
-      html`<th scope="col">what</th><th scope="col">value</th>`,
-      facts(diagnosis).flatMap(([name, value]) =>
-        value === undefined ? [] : [html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`],
-      ),
-    )}
-<h3>Texts by pole</h3>
+  return whatWasRun(
+    facts(diagnosis),
+    diagnosis.manifest,
+    html`<h3>Texts by pole</h3>
 ${texts(diagnosis)}
-<details><summary>Manifest</summary><pre>${JSON.stringify(diagnosis.manifest, null, 2)}</pre></details>`,
-  };
+`,
+  );
 }

@@ -18,6 +18,7 @@ import { draw } from './drawing.js';
 import { decimal, tickText } from './figure-text.js';
 import { html, type Markup, type Part } from './markup.js';
 import { captioned, page, type Section, scrollingTable } from './page.js';
+import { whatWasRun } from './what-was-run.js';
 
 const NAMES: Record<Arm, string> = { sae: 'this autoencoder', random: 'random directions', pca: 'principal components' };
 const COLOURS: Record<Arm, string> = { sae: 'var(--value)', random: 'var(--second)', pca: 'var(--third)' };
@@ -343,17 +344,7 @@ function run(evaluation: SaeEval): Section {
     ['a sink is', `the first token of a text, or one whose state is longer than ${number(sinkThreshold)}`],
     ['seed, bootstraps', `${seed}, ${bootstraps}`],
   ];
-  return {
-    id: 'run',
-    name: 'What was run',
-    title: 'What was run',
-    body: html`${scrollingTable(
-      'What was run',
-      html`${th('what')}${th('value')}`,
-      facts.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`),
-    )}
-<details><summary>Manifest</summary><pre>${JSON.stringify(evaluation.manifest, null, 2)}</pre></details>`,
-  };
+  return whatWasRun(facts, evaluation.manifest);
 }
 
 /** One HTML document with its pictures inside. The same evaluation gives the same bytes. */

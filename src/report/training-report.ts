@@ -5,7 +5,7 @@ import type { TrainedSummary } from '../sae/train.js';
 import type { StepMetrics } from '../sae/training.js';
 import { draw } from './drawing.js';
 import { html, type Markup } from './markup.js';
-import { page, type Section, scrollingTable } from './page.js';
+import { heads, page, type Section, scrollingTable } from './page.js';
 
 export interface TrainingRun {
   manifest: Manifest;
@@ -84,7 +84,6 @@ stroke-width="2" stroke-dasharray="${DASHES[i % DASHES.length]}"/></svg> ${folde
 }
 
 function results({ saes }: TrainingRun): Section {
-  const heads = ['autoencoder', 'kept as', 'latents', 'FVU', 'explained variance', 'L0', 'dead'];
   return {
     id: 'results',
     name: 'Results',
@@ -93,7 +92,7 @@ function results({ saes }: TrainingRun): Section {
 the squared error over the squared distance from the mean, both summed over all states first. Dead: silent over the window stated in the metadata.</p>
 ${scrollingTable(
   'Autoencoders',
-  heads.map((head) => html`<th scope="col">${head}</th>`),
+  heads(['autoencoder', 'kept as', 'latents', 'FVU', 'explained variance', 'L0', 'dead']),
   saes.map(
     ({
       folder,

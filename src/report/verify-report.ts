@@ -4,12 +4,12 @@ import type { Estimate, Outcome, Rediagnosed, Said, Verification, VerifiedSet } 
 import { type EstimateRow, estimateRows, estimateText, spreadText } from './estimate-rows.js';
 import { decimal, figureCell, probabilityText } from './figure-text.js';
 import { html, type Markup, type Part } from './markup.js';
-import { captioned, page, type Section, scrollingTable } from './page.js';
+import { captioned, heads, page, type Section, scrollingTable } from './page.js';
 import { CONTROLS, paretoPlot, strengthCurve } from './remedy-curves.js';
 import { symbolSwatch } from './swatch.js';
+import { whatWasRun } from './what-was-run.js';
 
 const count = (n: number) => n.toLocaleString('en-US');
-const heads = (names: readonly string[]) => names.map((name) => html`<th scope="col">${name}</th>`);
 
 /** The verdict first, then what it stands on: what is said, over strength and against damage, what is known, the geometry, the run. */
 export function renderVerification(verification: Verification, manifest: Manifest): string {
@@ -272,15 +272,5 @@ function runSection(verification: Verification, manifest: Manifest): Section {
     ]),
     ['seed, bootstraps', `${seed}, ${count(bootstraps)}`],
   ];
-  return {
-    id: 'run',
-    name: 'What was run',
-    title: 'What was run',
-    body: html`${scrollingTable(
-      'What was run',
-      heads(['what', 'value']),
-      facts.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`),
-    )}
-<details><summary>Manifest</summary><pre>${JSON.stringify(manifest, null, 2)}</pre></details>`,
-  };
+  return whatWasRun(facts, manifest);
 }
