@@ -45,11 +45,25 @@ export async function tokenise(
   return { ids: ids.slice(0, offsets[texts.length]), offsets, truncated };
 }
 
+/** Rows of a batch that keep the products at their peak. */
+export const BATCH_ROWS = 1024;
+/** 128 MiB. */
+const BATCH_LOGITS = 1 << 25;
+
+/** Rows of a batch of which all logits are asked for. */
+export function rowsWithLogits(vocabulary: number): number {
+  return Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_LOGITS / vocabulary)));
+}
+
 /**
  * Texts that begin alike beside each other: by falling token count to within a factor of two (the longest first: memory peaks at
  * once, not at the end), then in the order of their tokens, ties in their own order.
+ * @param texts which of them; default: all
  */
-export function byBeginning({ ids, offsets }: TokenisedTexts, texts: Int32Array): Int32Array {
+export function byBeginning(
+  { ids, offsets }: TokenisedTexts,
+  texts: Int32Array = Int32Array.from(offsets.subarray(1).keys()),
+): Int32Array {
   const count = (text: number) => offsets[text + 1] - offsets[text];
   const magnitude = (text: number) => 31 - Math.clz32(count(text));
   return texts.slice().sort((a, b) => {

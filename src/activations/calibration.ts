@@ -26,7 +26,7 @@ export async function calibrateSinks(
   rowsPerBatch: number,
 ): Promise<SinkCalibration[]> {
   const tokens = await tokenise(GENERAL_SENTENCES, tokenizer, 128);
-  const texts = byBeginning(tokens, Int32Array.from(GENERAL_SENTENCES.keys()));
+  const texts = byBeginning(tokens);
   const norms: number[][] = sites.map(() => []);
   for (const batch of cutIntoBatches(tokens, texts, rowsPerBatch)) {
     const reply = await thread.request<'norms'>({ kind: 'norms', batch: padBatch(tokens, batch) });

@@ -1,7 +1,7 @@
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import type { WorkOptions } from '../progress.js';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from './batches.js';
+import { byBeginning, cutIntoBatches, padBatch, rowsWithLogits, type TokenisedTexts, tokenise } from './batches.js';
 import { CaptureThread } from './capture-thread.js';
 
 export interface PerplexityOptions extends WorkOptions {
@@ -25,10 +25,6 @@ export interface Perplexity {
 }
 
 const MAX_TOKENS = 512;
-/** Tokens of a batch, and how many logits it may have: 128 MiB of them. */
-const BATCH_TOKENS = 1024;
-const BATCH_LOGITS = 1 << 25;
-
 /**
  * How well a model predicts texts: -log p(token | the tokens before it) of every token but a text's first, each text by itself, in
  * the format in which its tokenizer encodes it. Probabilities in double precision, of logits in the model's.
@@ -58,7 +54,7 @@ export async function perplexity(
     tokenised,
     Int32Array.from(texts.keys()).filter((text) => predicted[text] > 0),
   );
-  const batches = cutIntoBatches(tokenised, order, Math.min(BATCH_TOKENS, Math.floor(BATCH_LOGITS / vocabulary)));
+  const batches = cutIntoBatches(tokenised, order, rowsWithLogits(vocabulary));
   const thread = CaptureThread.start(await source.compile({ sites: [], logits: 'all', onProgress, signal }), threads);
   const nats = new Float64Array(texts.length);
   try {

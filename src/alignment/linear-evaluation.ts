@@ -1,5 +1,7 @@
 /** @file What texts that nothing was fitted on say of a change of states at its own site. */
+
 import { oppositions } from '../diagnosis/categorical.js';
+import { finite } from '../diagnosis/figure.js';
 import { poleCorrelations, poleScores } from '../diagnosis/gradient.js';
 import { visitPrototypes } from '../diagnosis/prototypes.js';
 import { polarityLabels } from '../diagnosis/readout.js';
@@ -118,5 +120,3 @@ export function meanLength(x: Float32Array, d: number): number {
   }
   return sum / (x.length / d);
 }
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);

@@ -20,7 +20,7 @@ export interface ChangeSource {
  * The change of a mode that the arm has.
  * @throws MoralscopeError `bad-file` where a tensor is missing or has another shape
  */
-export function changeOf(source: ChangeSource, mode: Mode): Change {
+export function readChange(source: ChangeSource, mode: Mode): Change {
   const { tensors, hidden, site, arm } = source;
   const own = (tensor: string, shape: readonly (number | 'f')[]) => tensors.get(arm.name, site.site, tensor, shape);
   switch (mode) {
@@ -30,8 +30,8 @@ export function changeOf(source: ChangeSource, mode: Mode): Change {
       if (!site.gate) throw damaged(source.path, `remedy.json says no gate for ${site.site}`);
       return { mode, w: own('w', [hidden]), b: own('b', [1])[0], u: own('u', [hidden]), gate: site.gate };
     case 'delta': {
-      const before = latentsOf(source, arm.name, 'before');
-      const after = latentsOf(source, arm.name, 'after');
+      const before = readLatents(source, arm.name, 'before');
+      const after = readLatents(source, arm.name, 'after');
       if (before.bEnc.length !== after.bEnc.length)
         throw damaged(source.path, `${arm.name} has ${before.bEnc.length} latents before and ${after.bEnc.length} after`);
       return { mode, centre: own('centre', [hidden]), before, after };
@@ -42,7 +42,7 @@ export function changeOf(source: ChangeSource, mode: Mode): Change {
 }
 
 /** Latents of one side of a delta: `before.wEnc` [hidden, f], `.bEnc` [f], `.wDec` [f, hidden], and with JumpReLU `.threshold` [f]. */
-function latentsOf({ tensors, hidden, site }: ChangeSource, arm: string, side: 'before' | 'after'): Latents {
+function readLatents({ tensors, hidden, site }: ChangeSource, arm: string, side: 'before' | 'after'): Latents {
   const get = (tensor: string, shape: readonly (number | 'f')[]) => tensors.get(arm, site.site, `${side}.${tensor}`, shape);
   const bEnc = get('bEnc', ['f']);
   const f = bEnc.length;
@@ -65,7 +65,7 @@ function blendOf(source: ChangeSource): Change {
     [wEnc, bEnc, wDec] = [wEnc.slice(), bEnc.slice(), wDec.slice()];
     threshold = threshold?.slice();
     const put = (name: string, side: 'before' | 'after') => {
-      const some = latentsOf(source, name, side);
+      const some = readLatents(source, name, side);
       const latents = tensors.get(name, site.site, 'latents', [some.bEnc.length]);
       latents.forEach((latent, i) => {
         if (!Number.isInteger(latent) || latent < 0 || latent >= spec.width)

@@ -9,7 +9,7 @@ import type { Intervention, Mode, Positions } from '../model/intervention.js';
 import type { LanguageModel } from '../model/language-model.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
 import { readSaeLens } from '../sae/formats/saelens.js';
-import { changeOf } from './remedy-changes.js';
+import { readChange } from './remedy-changes.js';
 import { type Arm, type PROMPT_PLACES, REMEDY_ARM, RemedyContent, type RemedySite } from './remedy-schema.js';
 import { damaged, RemedyTensors } from './remedy-tensors.js';
 
@@ -90,7 +90,7 @@ export class Remedy {
         `${this.path} has no arm ${name}: it was made without --controls.`,
         'Make it again with --controls.',
       );
-    throw new MoralscopeError('misuse', `${this.path} has no arm ${name}, only ${armNames(this.arms)}.`, 'Name one of these.');
+    throw new MoralscopeError('misuse', `${this.path} has no arm ${name}, only ${namesOf(this.arms)}.`, 'Name one of these.');
   }
 
   /**
@@ -133,7 +133,7 @@ export class Remedy {
     const { hidden } = content.model;
     return sites.map((site) => ({
       site: site.site,
-      change: changeOf({ path, tensors: tensors!, hidden, site, arm, sae: this.saes.get(site.site) }, mode),
+      change: readChange({ path, tensors: tensors!, hidden, site, arm, sae: this.saes.get(site.site) }, mode),
       positions,
       sinkThreshold: site.sinkThreshold,
     }));
@@ -203,7 +203,7 @@ async function readContent(path: string): Promise<RemedyContent> {
 }
 
 /** Names of arms in a message: those with numbers once. */
-function armNames(arms: readonly Arm[]): string {
+function namesOf(arms: readonly Arm[]): string {
   const counts = new Map<string, number>();
   for (const { name } of arms) {
     const series = name.replace(/-\d+[+-]?$/, '');

@@ -1,5 +1,6 @@
 /** @file What held-out texts say of an aligned autoencoder, beside its shuffled fits. */
 
+import { finite } from '../diagnosis/figure.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Intervention } from '../model/intervention.js';
 import { POLES } from '../moral/foundation.js';
@@ -119,5 +120,3 @@ export async function evaluateSite(
     ),
   };
 }
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);

@@ -1,4 +1,4 @@
-import { byBeginning, cutIntoBatches, padBatch, tokenise } from '../activations/batches.js';
+import { BATCH_ROWS, byBeginning, cutIntoBatches, padBatch, tokenise } from '../activations/batches.js';
 import type { ActivationDirectory } from '../activations/directory.js';
 import { fillTemplate } from '../activations/template.js';
 import type { Tokenizer } from '../checkpoint/tokenizer.js';
@@ -20,8 +20,6 @@ export interface TextTokens {
   valuesOf(latent: number): number[];
 }
 
-const BATCH_ROWS = 1024;
-
 /**
  * Runs texts through the model as they were captured, and encodes the state of every token that is no sink.
  * @param texts actions, which the directory's template is put around
@@ -39,7 +37,7 @@ export async function tokenLatents(
   const threshold = sinkThreshold(calibration, layer);
   const filled = texts.map((text) => fillTemplate(template, text));
   const tokenised = await tokenise(filled, model.tokenizer, maxTokens, signal);
-  const order = byBeginning(tokenised, Int32Array.from(texts.keys()));
+  const order = byBeginning(tokenised);
   const session = await model.session({
     sites: [formatSite({ layer, point: site })],
     precision: requirePrecision(captured.precision),

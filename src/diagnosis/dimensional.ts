@@ -5,7 +5,7 @@ import { auc, spearman } from '../statistics/ranks.js';
 import { bootstrapCounts, meanOfFinite } from '../statistics/resampling.js';
 import { determination, RidgePath } from '../statistics/ridge.js';
 import type { Design } from './design.js';
-import { type DrawnStatistic, figure } from './figure.js';
+import { type DrawnStatistic, figure, finite } from './figure.js';
 import { polarityLabels } from './readout.js';
 import type { Dimensional, Figure } from './schema.js';
 import { type States, select } from './states.js';
@@ -213,8 +213,6 @@ function probeStatistics(truth: Float32Array, predicted: Float32Array, weights?:
 function withMean(values: Float64Array): Float64Array {
   return Float64Array.of(...values, meanOfFinite(values));
 }
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);
 
 function rowsOf(y: Float32Array, positions: Int32Array): Float32Array {
   return select({ n: y.length / WIDTH, d: WIDTH, data: y }, positions).data;

@@ -37,6 +37,9 @@ export function figure(statistic: DrawnStatistic, index: number, { better, bound
   };
 }
 
+/** A figure's value; null where it is no number. */
+export const finite = (value: number) => (Number.isFinite(value) ? value : null);
+
 /** A cell without a value, and why. */
 export const empty = (why: string): Figure => ({ value: null, why });
 

@@ -1,4 +1,5 @@
 /** @file The diagnosis's figures of a few judged texts: what a change of the states does to each of them. */
+
 import type { LayerFigure } from '../activations/precision-error.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Corpus } from '../moral/corpus.js';
@@ -12,6 +13,7 @@ import { partitionProjections, projectStates } from './clustering.js';
 import { targets } from './design.js';
 import { LAMBDAS } from './dimensional.js';
 import { type Draws, drawAll } from './draws.js';
+import { finite } from './figure.js';
 import { DETECTION_MEAN, GRADIENT_MEAN } from './gradient.js';
 import { JudgedTexts } from './judged-texts.js';
 import { prototypeStatistics } from './prototype-analyses.js';
@@ -130,5 +132,3 @@ export class ProbeFigures {
 }
 
 const indexOfMost = (values: readonly number[]) => values.reduce((most, value, i) => (value > values[most] ? i : most), 0);
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);

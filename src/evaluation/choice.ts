@@ -1,4 +1,5 @@
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { finite } from '../diagnosis/figure.js';
 import { readoutStatistics } from '../diagnosis/readout.js';
 import { MoralscopeError } from '../errors.js';
 import { divergences } from './damage.js';
@@ -78,5 +79,3 @@ export function bestOf(candidates: readonly Choice[], maxDamage?: number): numbe
   if (allowed.length === 0) return all.sort((a, b) => cost(candidates[a]) - cost(candidates[b]))[0];
   return allowed.sort((a, b) => auc(b) - auc(a) || candidates[a].strength - candidates[b].strength)[0];
 }
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);

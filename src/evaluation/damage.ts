@@ -1,5 +1,5 @@
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from '../activations/batches.js';
+import { byBeginning, cutIntoBatches, padBatch, rowsWithLogits, type TokenisedTexts, tokenise } from '../activations/batches.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { shapeOf } from '../model/intervention.js';
@@ -13,13 +13,9 @@ import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run
 import { spreadOf } from './said.js';
 import type { Damage } from './schema.js';
 import { byShape } from './steered-arms.js';
-import type { SteeredSession } from './steered-model.js';
+import type { SteeredSession } from './steered-sessions.js';
 
 const MAX_TOKENS = 512;
-/** Rows of a batch, and how many logits it may have: 128 MiB of them, of which three are in memory. */
-const BATCH_ROWS = 1024;
-const BATCH_LOGITS = 1 << 25;
-
 /** Controls of a kind whose damage is measured. */
 const MOST_CONTROLS = 20;
 
@@ -139,7 +135,7 @@ export async function damage({ session, tokens, runs, task, onProgress, signal }
   if (long.length === 0)
     throw new MoralscopeError('bad-data', 'The general texts hold no token to predict.', 'Give texts of three tokens or more.');
   const sums = runs.map(() => new TextSums<Column>(COLUMNS, count));
-  const rows = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_LOGITS / vocabulary)));
+  const rows = rowsWithLogits(vocabulary);
   let memory = new Float32Array(0);
   let done = 0;
   const total = long.length * runs.length;

@@ -1,15 +1,12 @@
 /** @file Texts with a prompt before them: a remedy that changes what is read, and no states. */
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
+import { BATCH_ROWS, byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
 import type { Arm } from '../alignment/remedy-schema.js';
 import { logOdds } from '../diagnosis/readout.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import type { WorkOptions } from '../progress.js';
 import type { Run } from './run.js';
-import type { SteeredSession } from './steered-model.js';
-
-/** Rows of a batch. */
-const BATCH_ROWS = 1024;
+import type { SteeredSession } from './steered-sessions.js';
 
 /** The tokens of a prompt, and whether texts begin with one that only the first of all may be. */
 export interface PromptTokens {
@@ -89,10 +86,7 @@ export async function promptedReadout({
   let done = 0;
   for (const tokens of lists) {
     const odds = new Float64Array(texts);
-    const order = byBeginning(
-      tokens,
-      Int32Array.from({ length: texts }, (_, text) => text),
-    );
+    const order = byBeginning(tokens);
     for (const batch of cutIntoBatches(tokens, order, BATCH_ROWS)) {
       await breathe();
       throwIfCancelled(signal);

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { tokenise } from '../activations/batches.js';
+import { BATCH_ROWS, tokenise } from '../activations/batches.js';
 import { calibrateSinks } from '../activations/calibration.js';
 import { CaptureThread } from '../activations/capture-thread.js';
 import { SinkCache } from '../activations/sink-cache.js';
@@ -30,7 +30,6 @@ import { judgedTexts } from './verified-sets.js';
 export type Headlines = Record<(typeof ANALYSES)[number], Figure>;
 
 /** Rows of a batch. */
-const BATCH_ROWS = 1024;
 const MAX_TOKENS = 128;
 /** As a diagnosis needs (`diagnose`). */
 const FEWEST_TEXTS = 50;

@@ -8,7 +8,7 @@ import type { WorkOptions } from '../progress.js';
 import type { KeptWork } from './kept-work.js';
 import type { ControlKind } from './schema.js';
 import { interventionsOf, type Variant } from './steered-arms.js';
-import type { SteeredModel } from './steered-model.js';
+import type { SteeredSessions } from './steered-sessions.js';
 import type { VerifiedTexts } from './verified-sets.js';
 import type { VerifyOptions } from './verify-options.js';
 
@@ -33,7 +33,7 @@ export type ControlArm = Arm & { kind: ControlKind };
 
 /** A verification under way. */
 export interface Run extends Subjects {
-  steered: SteeredModel;
+  steered: SteeredSessions;
   matmul: MatMul;
   controls: readonly ControlArm[];
   /** A prompt has one: it is there. */

@@ -1,4 +1,5 @@
 /** @file What the readout says of one data set before and after, beside controls, probe and floors. */
+import { finite } from '../diagnosis/figure.js';
 import { readoutStatistics } from '../diagnosis/readout.js';
 import { quantiles } from '../statistics/resampling.js';
 import type { LabelledTexts } from './labelled-texts.js';
@@ -133,5 +134,3 @@ function shareOfPairs({ pairs, units }: LabelledTexts, odds: Float64Array): numb
   for (let pair = 0; pair < units; pair++) right += rightness(odds[pairs[2 * pair]], odds[pairs[2 * pair + 1]]);
   return right / units;
 }
-
-const finite = (value: number) => (Number.isFinite(value) ? value : null);

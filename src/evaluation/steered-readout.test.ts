@@ -12,8 +12,8 @@ import type { Steering } from '../model/steering.js';
 import { Random } from '../random.js';
 import { damage } from './damage.js';
 import { prompted, promptedReadout } from './prompted-texts.js';
-import { SteeredSession } from './steered-model.js';
 import { steeredReadout } from './steered-readout.js';
+import { SteeredSession } from './steered-sessions.js';
 
 /** @file What is read of a steered model and what steering costs, against the formulas computed outside: states changed by hand, blocks above run on them. */
 

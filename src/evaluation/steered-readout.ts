@@ -1,14 +1,11 @@
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
+import { BATCH_ROWS, byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
 import { logOdds } from '../diagnosis/readout.js';
 import { throwIfCancelled } from '../errors.js';
 import type { Steering } from '../model/steering.js';
 import { distinctBeginnings, type TokenBatch, takeRows } from '../model/token-rows.js';
 import type { WorkOptions } from '../progress.js';
-import type { TwoParts } from './steered-model.js';
-
-/** Rows of a batch. */
-const BATCH_ROWS = 1024;
+import type { TwoParts } from './steered-sessions.js';
 
 export interface SteeredReadoutOptions extends WorkOptions {
   /** With the interventions' shapes and the logits of the antonyms alone. */
@@ -34,10 +31,7 @@ export async function steeredReadout(options: SteeredReadoutOptions): Promise<Fl
   const width = options.parts.above.compiled.logitTokens!.length;
   const texts = tokens.offsets.length - 1;
   const odds = runs.map(() => new Float64Array(texts));
-  const order = byBeginning(
-    tokens,
-    Int32Array.from({ length: texts }, (_, text) => text),
-  );
+  const order = byBeginning(tokens);
   let done = 0;
   const total = texts * runs.length;
   for (const batch of cutIntoBatches(tokens, order, BATCH_ROWS)) {

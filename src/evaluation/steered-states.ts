@@ -1,19 +1,16 @@
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
+import { BATCH_ROWS, byBeginning, cutIntoBatches, padBatch, type TokenisedTexts } from '../activations/batches.js';
 import { poolStates } from '../activations/pooling.js';
 import type { States } from '../diagnosis/states.js';
 import { throwIfCancelled } from '../errors.js';
 import type { DecoderStates } from '../model/decoder-runner.js';
 import type { Steering } from '../model/steering.js';
 import type { TokenBatch } from '../model/token-rows.js';
-import type { SteeredSession } from './steered-model.js';
+import type { SteeredSession } from './steered-sessions.js';
 
 /** The poolings that are diagnosed again. */
 export const REDIAGNOSED = ['last', 'content'] as const;
 export type RediagnosedPooling = (typeof REDIAGNOSED)[number];
-
-/** Rows of a batch. */
-const BATCH_ROWS = 1024;
 
 interface OpenedBatch {
   texts: Int32Array;
@@ -42,10 +39,7 @@ export class SteeredTexts {
     signal?: AbortSignal,
   ): Promise<SteeredTexts> {
     const n = tokens.offsets.length - 1;
-    const order = byBeginning(
-      tokens,
-      Int32Array.from({ length: n }, (_, text) => text),
-    );
+    const order = byBeginning(tokens);
     const batches: OpenedBatch[] = [];
     for (const texts of cutIntoBatches(tokens, order, BATCH_ROWS)) {
       await breathe();

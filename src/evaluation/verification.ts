@@ -16,7 +16,7 @@ import { rediagnose } from './rediagnosis.js';
 import { type Chosen, type ControlArm, kindsOf, type Run, type Subjects } from './run.js';
 import { type OtherReaders, saidFigures } from './said.js';
 import type { Verification, VerifiedSet } from './schema.js';
-import { SteeredModel } from './steered-model.js';
+import { SteeredSessions } from './steered-sessions.js';
 import { overallVerdict, setVerdict } from './verdict.js';
 import { judgedTexts, type VerifiedTexts } from './verified-sets.js';
 
@@ -31,7 +31,7 @@ export async function findVerification(subjects: Subjects): Promise<Verification
       `No antonym pair is a single token each in the vocabulary of ${model.name}, so nothing it says can be read.`,
       'Verify another model.',
     );
-  const steered = new SteeredModel(model, { precision, threads, onProgress, signal });
+  const steered = new SteeredSessions(model, { precision, threads, onProgress, signal });
   const matmul = await MatMul.open(threads, signal);
   const controls = remedy.arms.filter((arm): arm is ControlArm => arm.kind !== 'remedy');
   const run: Run = { ...subjects, steered, matmul, controls, strengths };

@@ -1,5 +1,12 @@
 import { setImmediate as breathe } from 'node:timers/promises';
-import { byBeginning, cutIntoBatches, padBatch, type TokenisedTexts, tokenise } from '../../activations/batches.js';
+import {
+  byBeginning,
+  cutIntoBatches,
+  padBatch,
+  rowsWithLogits,
+  type TokenisedTexts,
+  tokenise,
+} from '../../activations/batches.js';
 import { MoralscopeError, throwIfCancelled } from '../../errors.js';
 import type { MatMul } from '../../graph/matmul.js';
 import { DecoderSession } from '../../model/decoder-session.js';
@@ -17,10 +24,6 @@ import { NextTokens } from './next-token.js';
 import { ABLATIONS, type Ablation, ARMS, type Arm, type EvalFigure, type Splice } from './schema.js';
 import type { StateBlock, StateStream } from './state-stream.js';
 import { type SumStatistic, TextSums } from './text-sums.js';
-
-/** Rows of a batch, and how many logits it may have: 128 MiB of them, of which three are in memory. */
-const BATCH_ROWS = 1024;
-const BATCH_LOGITS = 1 << 25;
 
 export interface SpliceOptions extends WorkOptions {
   model: LanguageModel;
@@ -75,7 +78,7 @@ export async function spliceFigures(options: SpliceOptions, matmul: MatMul): Pro
       'The texts to splice on hold no token to predict.',
       'Give texts of two tokens or more.',
     );
-  const rows = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_LOGITS / model.spec.vocabulary)));
+  const rows = rowsWithLogits(model.spec.vocabulary);
   const batches = cutIntoBatches(tokenised, byBeginning(tokenised, long), rows);
   const name = formatSite(site);
   const work = { onProgress, signal };

@@ -39,7 +39,7 @@ export class SteeredSession {
 }
 
 /** Opens a model for one list of interventions after another; one of them is in memory at a time. */
-export class SteeredModel {
+export class SteeredSessions {
   constructor(
     readonly model: LanguageModel,
     private readonly options: WorkOptions & { precision: Precision; threads: number | undefined },
