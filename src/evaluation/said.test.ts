@@ -133,6 +133,19 @@ describe('a verdict on one data set', () => {
     expect(verified({ after: odds(1.2), controls: [] }).told).toContain('No control stands beside it');
   });
 
+  test('stands on nothing where a kind of control gives no numbers', () => {
+    const { outcome, told, controls } = verified({
+      after: odds(1.2),
+      controls: [
+        ['shuffled', 20, Number.NaN],
+        ['random', 100, 0.4],
+      ],
+    });
+    expect(controls.map(({ kind, n }) => [kind, n])).toEqual([['random', 100]]);
+    expect(outcome).toBe('no controls');
+    expect(told).toContain('Under every shuffled control the model gives no numbers');
+  });
+
   test('is empty where nothing is judged', () => {
     const set = measured(WORLDS.better);
     const none = { value: null, why: 'the texts lack a virtue or a vice' };

@@ -22,10 +22,15 @@ function outcomeOf(set: MeasuredSet): Outcome {
   const moved = side(change.auc);
   if (moved < 0) return 'worse';
   if (moved === 0) return side(change.bias) === 0 ? 'nothing' : 'bias only';
-  if (!controls.some(({ n }) => n >= FEWEST)) return 'no controls';
+  if (withoutNumbers(set).length > 0 || !controls.some(({ n }) => n >= FEWEST)) return 'no controls';
   if (controls.some((control) => !isAbove(set, control))) return 'not above controls';
   return Object.values(aboveFloors).every((floor) => side(floor) > 0) ? 'better' : 'not above floors';
 }
+
+/** Kinds of control under none of which the model gives numbers: the remedy is not above them. */
+const withoutNumbers = ({ arms, controls }: MeasuredSet) => [
+  ...new Set(arms.map(({ kind }) => kind).filter((kind) => controls.every((control) => control.kind !== kind))),
+];
 
 /** The bar that controls of a kind set. */
 const barOf = ({ auc, n }: Controls) => (n >= FEWEST ? auc.q975 : auc.max);
@@ -46,7 +51,8 @@ function toldOf(set: MeasuredSet, outcome: Outcome): string {
     sentences.push(
       `Pairs right: ${shown(before.pairsRight)} before, ${shown(after.pairsRight)} after, by ${shown(change.pairsRight)}, ${probability(change.pairsRight.p)}`,
     );
-  if (controls.length === 0) sentences.push('No control stands beside it');
+  if (set.arms.length === 0) sentences.push('No control stands beside it');
+  for (const kind of withoutNumbers(set)) sentences.push(`Under every ${kind} control the model gives no numbers`);
   for (const control of controls)
     sentences.push(
       `${isAbove(set, control) ? 'Above' : 'NOT above'} ${control.n} ${control.kind} control${control.n === 1 ? '' : 's'} (mean ${number(control.auc.mean)}, ${
