@@ -10,6 +10,7 @@ import { buildCorpus } from '../moral/build.js';
 import { readCorpus } from '../moral/read.js';
 import { parseOptions } from '../options.js';
 import { Random } from '../random.js';
+import { writeForeignSaes } from '../sae/formats/foreign.test.support.js';
 import { openSae } from '../sae/formats/open-sae.js';
 import { writeSaeLens } from '../sae/formats/saelens.js';
 import { reconstruct } from '../sae/forward.js';
@@ -289,18 +290,7 @@ describe('what is refused', () => {
 let prepared: Promise<void> | undefined;
 function prepareRefused(): Promise<void> {
   prepared ??= (async () => {
-    const random = new Random(1);
-    const numbers = (count: number) => Float32Array.from({ length: count }, () => random.normal());
-    const written = (dIn: number) => ({
-      sae: {
-        spec: { architecture: 'relu', dIn, width: 20, applyDecoderBiasToInput: true, normalisation: 'none' } as const,
-        weights: { wEnc: numbers(dIn * 20), wDec: numbers(dIn * 20), bEnc: numbers(20), bDec: numbers(dIn) },
-      },
-      origin: { site: { layer: 1, point: 'resid_post' } as const, modelName: 'elsewhere' },
-    });
-    for (const name of ['narrow', 'foreign']) await mkdir(path(name));
-    await writeSaeLens(path('narrow'), written(16), {});
-    await writeSaeLens(path('foreign'), written(32), { model: { name: 'elsewhere', sha256: 'f'.repeat(64) } });
+    await writeForeignSaes(root);
   })();
   return prepared;
 }
