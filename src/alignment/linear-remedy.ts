@@ -50,7 +50,7 @@ async function makeLinear(
   const arms: Arm[] = [
     { name: REMEDY_ARM, kind: 'remedy', modes },
     ...armNames('shuffled', controls ? shuffles : 0).map((name): Arm => ({ name, kind: 'shuffled', modes, seed })),
-    ...randomArms(controls ? directions : 0, seed, MODES[kind]),
+    ...randomArms(controls ? directions : 0, seed, [MODES[kind]]),
   ];
   const sites: RemedySite[] = [];
   const tensors: Record<string, SafetensorsTensor> = {};

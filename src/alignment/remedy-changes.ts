@@ -17,12 +17,15 @@ export interface ChangeSource {
 }
 
 /**
- * The change of a mode that the arm has.
+ * The change of a mode that the arm has; a random direction stands in for delta and blend.
  * @throws MoralscopeError `bad-file` where a tensor is missing or has another shape
  */
 export function readChange(source: ChangeSource, mode: Mode): Change {
   const { tensors, hidden, site, arm } = source;
   const own = (tensor: string, shape: readonly (number | 'f')[]) => tensors.get(arm.name, site.site, tensor, shape);
+  // As long as what the remedy itself changes in that mode.
+  if (arm.kind === 'random' && (mode === 'delta' || mode === 'blend'))
+    return { mode: 'add', direction: own(`${mode}.direction`, [hidden]) };
   switch (mode) {
     case 'add':
       return { mode, direction: own('direction', [hidden]) };

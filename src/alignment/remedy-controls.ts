@@ -10,10 +10,10 @@ export function armNames(series: 'shuffled' | 'neutral', count: number): string[
 }
 
 /** The arms `random-00+`, `random-00-`, `random-01+` and on: of every direction both signs. */
-export function randomArms(count: number, seed: number, mode: Arm['modes'][number]): Arm[] {
+export function randomArms(count: number, seed: number, modes: Arm['modes']): Arm[] {
   return Array.from({ length: count }, (_, i) =>
     ([1, -1] as const).map(
-      (sign): Arm => ({ name: `random-${twoDigits(i)}${sign > 0 ? '+' : '-'}`, kind: 'random', modes: [mode], sign, seed }),
+      (sign): Arm => ({ name: `random-${twoDigits(i)}${sign > 0 ? '+' : '-'}`, kind: 'random', modes, sign, seed }),
     ),
   ).flat();
 }

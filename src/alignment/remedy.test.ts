@@ -60,7 +60,7 @@ const caa: RemedyContent = {
   ...base,
   kind: 'caa',
   sites: [{ ...site, modes: ['add'] }],
-  arms: [{ name: 'remedy', kind: 'remedy', modes: ['add'] }, ...randomArms(2, 7, 'add')],
+  arms: [{ name: 'remedy', kind: 'remedy', modes: ['add'] }, ...randomArms(2, 7, ['add'])],
 };
 const randoms = randomDirections(2, HIDDEN, 3, 7, SITE);
 const caaTensors = () => ({

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { capture } from '../activations/capture.js';
 import { ActivationDirectory } from '../activations/directory.js';
 import { sha256File } from '../artifact/files.js';
+import { takeRows } from '../model/token-rows.js';
 import { buildCorpus } from '../moral/build.js';
 import { readCorpus } from '../moral/read.js';
 import { parseOptions } from '../options.js';
@@ -20,6 +21,8 @@ import { TrainSaeOptions } from '../sae/train-options.js';
 import { align } from './align.js';
 import { AlignOptions } from './align-options.js';
 import { changedStates } from './changed-states.js';
+import { contrastOfCorpus } from './contrast.js';
+import { meanLength } from './linear-evaluation.js';
 import { openRemedy, type Remedy } from './remedy.js';
 
 /** @file From a corpus and a trained autoencoder of a random Llama to a remedy with its controls, and what is refused on the way. */
@@ -105,8 +108,9 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
         `random-${String(i).padStart(2, '0')}-`,
       ]).flat(),
     ]);
-    for (const { name, modes } of remedy.arms)
-      for (const mode of modes) expect(remedy.interventions({ arm: name, mode })[0].change.mode).toBe(mode);
+    for (const { name, kind, modes } of remedy.arms)
+      for (const mode of modes)
+        expect(remedy.interventions({ arm: name, mode })[0].change.mode).toBe(kind === 'random' ? 'add' : mode);
     expect(() => remedy.interventions({ arm: 'unaligned', mode: 'delta' })).toThrow(/no mode delta/);
   });
 
@@ -168,18 +172,31 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
     expect(differing).toEqual(remedy.sites[0].features!.map(({ latent }) => latent));
   });
 
-  test('random directions are as long as its own mean change on the fitting texts, of both signs', () => {
-    const of = (arm: string) => {
-      const { change } = remedy.interventions({ arm })[0];
-      if (change.mode !== 'add') throw new Error(change.mode);
-      return change.direction;
-    };
-    const [plus, minus, other] = [of('random-07+'), of('random-07-'), of('random-08+')];
-    expect(Math.hypot(...plus)).toBeCloseTo(Math.hypot(...other), 5);
-    expect(minus).toEqual(plus.map((value) => -value));
-    expect(Math.hypot(...plus) / remedy.sites[0].alignment!.beside.changeNorm.after!).toBeGreaterThan(0.5);
-    expect(Math.hypot(...plus) / remedy.sites[0].alignment!.beside.changeNorm.after!).toBeLessThan(2);
-  });
+  test.each(['delta', 'blend'] as const)(
+    'random directions are as long as its own mean %s of the fitting texts',
+    async (mode) => {
+      const of = (arm: string) => {
+        const { change } = remedy.interventions({ arm, mode })[0];
+        if (change.mode !== 'add') throw new Error(change.mode);
+        return change.direction;
+      };
+      const [plus, minus, other] = [of('random-07+'), of('random-07-'), of('random-08+')];
+      expect(Math.hypot(...plus)).toBeCloseTo(Math.hypot(...other), 5);
+      expect(minus).toEqual(plus.map((value) => -value));
+      const { rows, split } = contrastOfCorpus(await readCorpus(path('corpus')), 0);
+      const x = takeRows(
+        await (await ActivationDirectory.open(path('states'))).read(1, 'last'),
+        D,
+        split.train.map((text) => rows[text]),
+      );
+      const changed = changedStates(x, D, remedy.interventions({ mode })[0], 1);
+      const mean = meanLength(
+        changed.map((value, at) => value - x[at]),
+        D,
+      );
+      expect(Math.hypot(...plus) / mean).toBeCloseTo(1, 4);
+    },
+  );
 
   test('shuffled fits choose as many latents of each pole, and other ones', () => {
     const own = remedy.interventions()[0].change;

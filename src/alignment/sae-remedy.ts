@@ -35,6 +35,9 @@ import { alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
 
 type Options = AlignOptions & WorkOptions;
 
+/** How aligned autoencoders change a state, the usual way first. */
+const MODES: ['delta', 'blend'] = ['delta', 'blend'];
+
 interface Inputs {
   saes: { path: string; opened: OpenedSae }[];
   activations: ActivationDirectory;
@@ -110,7 +113,7 @@ async function makeSae(
   const targets = contrast.targets!;
   const settings: SaeAlignmentSettings = { ...settingsOf(options), shuffles: controls ? shuffles : 0 };
   const shuffled = armNames('shuffled', settings.shuffles);
-  const random = randomArms(controls ? directions : 0, seed, 'add');
+  const random = randomArms(controls ? directions : 0, seed, MODES);
   const tensors: Record<string, SafetensorsTensor> = {};
   const put = (arm: string, site: string, name: string, data: Float32Array, ...shape: number[]) => {
     tensors[tensorName(arm, site, name)] = { dtype: 'F32', shape, data: new Float32Array(data) };
@@ -148,10 +151,12 @@ async function makeSae(
         const { latents } = own.chosen;
         tensors[tensorName(arm, site, 'latents')] = { dtype: 'I32', shape: [latents.length], data: Int32Array.from(latents) };
       }
-      const norm = meanLength(await changesOf(fit, aligned.train, matmul), hidden);
-      randomDirections(random.length / 2, hidden, norm, seed, site).forEach((direction, i) => {
-        put(random[i].name, site, 'direction', direction, hidden);
-      });
+      const delta = await changesOf(fit, aligned.train, matmul);
+      const changes = { delta, blend: delta.map((value, at) => value - aligned.train.residual[at]) };
+      for (const mode of MODES)
+        randomDirections(random.length / 2, hidden, meanLength(changes[mode], hidden), seed, site).forEach((direction, i) => {
+          put(random[i].name, site, `${mode}.direction`, direction, hidden);
+        });
       const after = withRows(before, fit.chosen.latents, fit.rows);
       const folder = `sae/${site}`;
       await mkdir(directory.file(folder), { recursive: true });
@@ -170,7 +175,7 @@ async function makeSae(
         site,
         layer,
         sinkThreshold: threshold,
-        modes: ['delta', 'blend'],
+        modes: [...MODES],
         sae: { folder, architecture: after.spec.architecture, width: after.spec.width },
         ...(await evaluateSite(aligned, place, { ...contrast, targets }, matmul, settings)),
       });
@@ -178,11 +183,10 @@ async function makeSae(
   } finally {
     await matmul.close();
   }
-  const modes: Arm['modes'] = ['delta', 'blend'];
   const arms: Arm[] = [
-    { name: REMEDY_ARM, kind: 'remedy', modes },
+    { name: REMEDY_ARM, kind: 'remedy', modes: MODES },
     ...(controls ? [{ name: 'unaligned', kind: 'unaligned', modes: ['blend'] } satisfies Arm] : []),
-    ...shuffled.map((name): Arm => ({ name, kind: 'shuffled', modes, seed })),
+    ...shuffled.map((name): Arm => ({ name, kind: 'shuffled', modes: MODES, seed })),
     ...random,
   ];
   const { name, sha256, layers, precision } = details.model;

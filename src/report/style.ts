@@ -41,6 +41,7 @@ figcaption b { color: var(--ink); }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 18px 16px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 18px 32px; align-items: start; }
 .panel { min-width: 0; }
+.pair > .panel { max-width: 560px; }
 .narrow { max-width: 580px; }
 .panel .legend { display: block; }
 .against span { white-space: nowrap; }
