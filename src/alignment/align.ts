@@ -1,4 +1,5 @@
 import { ArtifactDirectory } from '../artifact/directory.js';
+import { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
 import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
 import { MoralscopeError } from '../errors.js';
@@ -23,8 +24,8 @@ export interface AlignedRemedy {
 export interface PreparedRemedy {
   /** sha256 of everything that decides it beside the options. */
   inputs: Manifest['inputs'];
-  /** Makes it. What else belongs to it, and what a killed run should not lose, is written to `directory`. */
-  make(directory: ArtifactDirectory): Promise<MadeRemedy>;
+  /** Makes it. What else belongs to it is written to `directory`; `kept` holds what a killed run should not lose. */
+  make(directory: ArtifactDirectory, kept: KeptWork): Promise<MadeRemedy>;
   close(): Promise<void>;
 }
 
@@ -57,6 +58,9 @@ export function align({ onProgress, signal, ...options }: AlignOptions & WorkOpt
   return runInThread(new URL('./align-thread.js', import.meta.url), options, { onProgress, signal });
 }
 
+/** What unfinished work keeps in the directory. */
+const WORK = '.work';
+
 /** `align` in the thread that calls it. */
 export async function alignHere(options: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
   checkOptions(options);
@@ -71,9 +75,10 @@ export async function alignHere(options: AlignOptions & WorkOptions): Promise<Al
       options: deciding,
       inputs: prepared.inputs,
     });
+    const kept = new KeptWork(directory.file(WORK));
     try {
       if (!directory.finished) {
-        const { content, tensors } = await prepared.make(directory);
+        const { content, tensors } = await prepared.make(directory, kept);
         await writeRemedy(directory, content, tensors, signal);
         const { kind, sites, arms, summary } = content;
         await directory.finish({
@@ -84,6 +89,7 @@ export async function alignHere(options: AlignOptions & WorkOptions): Promise<Al
           summary,
         });
       }
+      await kept.remove();
     } finally {
       await directory.close();
     }

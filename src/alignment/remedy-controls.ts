@@ -5,7 +5,7 @@ import type { Arm } from './remedy-schema.js';
 const twoDigits = (i: number) => String(i).padStart(2, '0');
 
 /** Names of a series of arms: `shuffled-00`, `shuffled-01` and on. */
-export function armNames(series: 'shuffled' | 'neutral', count: number): string[] {
+export function armNames(series: 'shuffled' | 'relabelled' | 'neutral', count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${series}-${twoDigits(i)}`);
 }
 

@@ -15,9 +15,10 @@ export const GATES = ['linear', 'relu'] as const;
 
 /**
  * What an arm is. `remedy`: the thing itself. `unaligned`: the same autoencoder before alignment. `shuffled`: fitted to exchanged judgments.
- * `random`: a random direction of the same norm. `neutral`: a prompt of as many tokens that says nothing of morals.
+ * `relabelled`: the remedy's own latents, trained on exchanged judgments. `random`: a random direction of the same norm. `neutral`: a prompt
+ * of as many tokens that says nothing of morals.
  */
-export const ARM_KINDS = ['remedy', 'unaligned', 'shuffled', 'random', 'neutral'] as const;
+export const ARM_KINDS = ['remedy', 'unaligned', 'shuffled', 'relabelled', 'random', 'neutral'] as const;
 
 /** The arm that every remedy has. */
 export const REMEDY_ARM = 'remedy';
@@ -88,13 +89,14 @@ export type LinearFit = z.infer<typeof LinearFit>;
 
 /** Unexplained variance and active latents a text. */
 const Fidelity = z.object({ fvu: z.number(), l0: z.number() });
-/** Of shuffled fits. */
+/** Of a kind of control fits. */
 const Spread = z.object({ mean: z.number(), q025: z.number(), q975: z.number() });
-/** A figure of the remedy and the same of its shuffled fits. */
+/** A figure of the remedy and the same of its control fits. */
 const BesideControls = z.object({
   before: z.number().nullable(),
   after: z.number().nullable(),
   shuffled: Spread.nullable(),
+  relabelled: Spread.nullable(),
 });
 export type BesideControls = z.infer<typeof BesideControls>;
 
@@ -118,16 +120,17 @@ const SaeAlignment = z.object({
   units: z.object({ z: z.number(), variance: z.number() }),
   /** Of the kept parameters; 0: training found nothing better than the start. */
   bestEpoch: z.number(),
-  /** Spearman of a_d with m, by pole and on average; `rise` with its interval over texts, and that of shuffled fits: they choose other latents, so what they reach says nothing of training, but how far they rise does. */
+  /** Spearman of a_d with m, by pole and on average; `rise` with its interval over texts, and that of the control fits: shuffled ones choose other latents, so what they reach says nothing of training, but how far they rise does. */
   activation: z.object({
     perPole: z.partialRecord(z.enum(POLES), BeforeAfter),
     rise: z.object({
       value: z.number().nullable(),
       ci95: z.tuple([z.number(), z.number()]).optional(),
       shuffled: Spread.nullable(),
+      relabelled: Spread.nullable(),
     }),
   }),
-  /** Of the remedy and of shuffled fits: mean Spearman of a_d (each fit's own), mean cosine of opposed prototypes, AUC of the probe, AUC along the difference of means, length of the change. */
+  /** Of the remedy and of the control fits: mean Spearman of a_d (each fit's own), mean cosine of opposed prototypes, AUC of the probe, AUC along the difference of means, length of the change. */
   beside: z.object({
     activation: BesideControls,
     opposition: BesideControls,

@@ -1,4 +1,4 @@
-/** @file What held-out texts say of an aligned autoencoder, beside its shuffled fits. */
+/** @file What held-out texts say of an aligned autoencoder, beside its control fits. */
 
 import { finite } from '../diagnosis/figure.js';
 import type { MatMul } from '../graph/matmul.js';
@@ -28,7 +28,13 @@ export interface EvaluatedSite {
   after: SparseAutoencoder;
 }
 
-/** Features, figures before and after on the test texts, curves, and the same figures of the shuffled fits. */
+/** What is measured of a control fit. */
+interface ControlFit {
+  activation: ActivationFigures['mean'];
+  evaluation: Evaluation;
+}
+
+/** Features, figures before and after on the test texts, curves, and the same figures of the control fits. */
 export async function evaluateSite(
   aligned: AlignedSite,
   { site, sinkThreshold, pooling, after }: EvaluatedSite,
@@ -63,14 +69,20 @@ export async function evaluateSite(
   const activation = async (of: SaeFit, bootstraps: number) =>
     activationFigures(judged, await activationsOf(of, test, matmul), { bootstraps, seed: settings.seed });
   const [own, evaluation] = [await activation(fit, BOOTSTRAPS), await evaluated(fit)];
-  const shuffled: { activation: ActivationFigures['mean']; evaluation: Evaluation }[] = [];
-  for (const of of aligned.shuffled)
-    shuffled.push({ activation: (await activation(of, 0)).mean, evaluation: await evaluated(of) });
-
-  const beside = (sides: { before: number; after: number }, of: (fit: (typeof shuffled)[number]) => number): BesideControls => ({
+  const figuresOf = async (fits: readonly SaeFit[]) => {
+    const figures: ControlFit[] = [];
+    for (const of of fits) figures.push({ activation: (await activation(of, 0)).mean, evaluation: await evaluated(of) });
+    return figures;
+  };
+  const controls = { shuffled: await figuresOf(aligned.shuffled), relabelled: await figuresOf(aligned.relabelled) };
+  const spreads = (of: (fit: ControlFit) => number) => ({
+    shuffled: summariseNull(controls.shuffled.map(of)) ?? null,
+    relabelled: summariseNull(controls.relabelled.map(of)) ?? null,
+  });
+  const beside = (sides: { before: number; after: number }, of: (fit: ControlFit) => number): BesideControls => ({
     before: finite(sides.before),
     after: finite(sides.after),
-    shuffled: summariseNull(shuffled.map(of)) ?? null,
+    ...spreads(of),
   });
   const figure = (of: (evaluation: Evaluation, side: 'before' | 'after') => number): BesideControls =>
     beside({ before: of(evaluation, 'before'), after: of(evaluation, 'after') }, (other) => of(other.evaluation, 'after'));
@@ -101,7 +113,7 @@ export async function evaluateSite(
         rise: {
           value: finite(own.mean.rise),
           ...(own.mean.ci95 && { ci95: own.mean.ci95 }),
-          shuffled: summariseNull(shuffled.map((other) => other.activation.rise)) ?? null,
+          ...spreads((other) => other.activation.rise),
         },
       },
       beside: {

@@ -1,4 +1,5 @@
 /** @file One alignment of an autoencoder's chosen latents: the remedy's own, or that of a control on exchanged judgments. */
+import type { KeptWork } from '../artifact/kept-work.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Change } from '../model/intervention.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
@@ -38,6 +39,7 @@ export function columnsOf({ codes: { offsets, latents, values }, sae }: EncodedT
 
 /**
  * Trains the chosen latents on what the texts are judged (or, for a control, are taken to be).
+ * @param kept holds what is trained by the name of the settings
  */
 export async function fitLatents(
   sae: SparseAutoencoder,
@@ -46,6 +48,7 @@ export async function fitLatents(
   judged: { train: Judgments; validation: Judgments },
   matmul: MatMul,
   settings: TrainingSettings,
+  kept?: KeptWork,
 ): Promise<SaeFit> {
   const { profile } = settings;
   const before = rowsOf(sae, chosen.latents);
@@ -56,7 +59,8 @@ export async function fitLatents(
   const loss = new AlignmentLoss({ map: new MoralMap(chosen.r), profile, width: sae.spec.width, threshold, units });
   await loss.fitScale(train, before, multiplyWith(matmul));
   const drawing = typicality(texts.states, train.d, judged.train, profile);
-  const trained = await trainLatents(before, { train, validation, drawing }, loss, matmul, settings);
+  const training = () => trainLatents(before, { train, validation, drawing }, loss, matmul, settings);
+  const trained = await (kept ? kept.get([settings.name, 'trained'], training) : training());
   return { ...trained, chosen, before, threshold, loss, units };
 }
 

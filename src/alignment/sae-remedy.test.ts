@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -103,6 +103,7 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
       'remedy',
       'unaligned',
       ...Array.from({ length: 20 }, (_, i) => `shuffled-${String(i).padStart(2, '0')}`),
+      ...Array.from({ length: 20 }, (_, i) => `relabelled-${String(i).padStart(2, '0')}`),
       ...Array.from({ length: 50 }, (_, i) => [
         `random-${String(i).padStart(2, '0')}+`,
         `random-${String(i).padStart(2, '0')}-`,
@@ -127,10 +128,13 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
     expect(alignment!.fidelity.original.l0).toBeCloseTo(6, 6);
     expect(alignment!.units.z).toBeGreaterThan(0);
     expect(alignment!.beside.activation.shuffled).not.toBeNull();
-    const { value, shuffled } = alignment!.activation.rise;
+    const { value, shuffled, relabelled } = alignment!.activation.rise;
     const { before, after } = alignment!.beside.activation;
     expect(value).toBeCloseTo(after! - before!, 12);
     expect(shuffled!.q025).toBeLessThan(shuffled!.q975);
+    expect(relabelled!.q025).toBeLessThan(relabelled!.q975);
+    // The judgments are what training goes by: the same latents do not learn them from exchanged ones.
+    expect(value).toBeGreaterThan(relabelled!.q975);
     expect(alignment!.beside.changeNorm.after).toBeCloseTo(evaluation!.changeNorm, 9);
     expect(evaluation).toMatchObject({ texts: 144, mode: 'delta', strength: 1 });
     expect(curves!['validation/total']).toHaveLength(13);
@@ -207,6 +211,35 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
     if (own.mode !== 'delta') throw new Error(own.mode);
     for (const change of shuffled) expect(change.mode === 'delta' && change.before.bEnc.length).toBe(own.before.bEnc.length);
     expect(new Set(shuffled.map((change) => change.mode === 'delta' && change.before.bEnc.join())).size).toBeGreaterThan(1);
+  });
+
+  test('relabelled fits train the latents of the remedy, from where it began, to other ends', () => {
+    const [own, ...relabelled] = ['remedy', 'relabelled-00', 'relabelled-19'].map((arm) => {
+      const { change } = remedy.interventions({ arm })[0];
+      if (change.mode !== 'delta') throw new Error(change.mode);
+      return change;
+    });
+    for (const { before } of relabelled) expect(before).toEqual(own.before);
+    const ends = [own, ...relabelled].map(({ after }) => after.wDec.join());
+    expect(new Set(ends).size).toBe(3);
+  });
+
+  test('what is stopped leaves no result, and goes on with the fits that it has, to the same bytes', async () => {
+    const stopped = options('stopped', { ...quick, controls: true });
+    const stop = new AbortController();
+    const onProgress = ({ task, done }: { task: string; done: number }) => {
+      if (task.startsWith('control fits') && done >= 6) stop.abort();
+    };
+    await expect(align({ ...stopped, onProgress, signal: stop.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(readFile(path('stopped/manifest.json'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect((await readdir(path('stopped/.work'))).length).toBeGreaterThanOrEqual(8);
+
+    const again: string[] = [];
+    await align({ ...stopped, onProgress: ({ task, done, total }) => done < total! && again.push(task.split(',')[0]) });
+    expect(again).not.toContain('choose latents');
+    expect(again.filter((task) => task.startsWith('align'))).toEqual([]);
+    expect(await sha256File(path('stopped/remedy.safetensors'))).toBe(await sha256File(path('rigorous/remedy.safetensors')));
+    await expect(readdir(path('stopped/.work'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   test('the same command again returns it; anew it gives the same bytes', async () => {
@@ -291,16 +324,6 @@ describe('what is refused', () => {
         options('refused, with a fix', { ...quick, corpus: path('noise'), activations: path('noise-states'), minEffect: 0.5 }),
       ),
     ).rejects.toMatchObject({ fix: expect.stringContaining('larger corpus') });
-  });
-
-  test('and what is stopped leaves no result', async () => {
-    const stop = new AbortController();
-    const onProgress = ({ task }: { task: string }) => {
-      if (task.startsWith('shuffled')) stop.abort();
-    };
-    const stopped = align({ ...options('stopped', { ...quick, controls: true }), onProgress, signal: stop.signal });
-    await expect(stopped).rejects.toMatchObject({ code: 'cancelled' });
-    await expect(readFile(path('stopped/manifest.json'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { ActivationDirectory } from '../activations/directory.js';
 import type { ArtifactDirectory } from '../artifact/directory.js';
 import { sha256File } from '../artifact/files.js';
+import type { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
 import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
 import { requireSameCorpus } from '../diagnosis/diagnose.js';
@@ -30,7 +31,7 @@ import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, type BesideControls, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
 import { evaluateSite } from './sae-evaluation.js';
-import { changesOf, deltaOf } from './sae-fit.js';
+import { changesOf, deltaOf, type SaeFit } from './sae-fit.js';
 import { alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
 
 type Options = AlignOptions & WorkOptions;
@@ -97,7 +98,7 @@ export async function prepareSae(options: Options): Promise<PreparedRemedy> {
   }
   return {
     inputs,
-    make: (directory) => makeSae({ saes, activations, corpus, tokenizer }, options, directory),
+    make: (directory, kept) => makeSae({ saes, activations, corpus, tokenizer }, options, directory, kept),
     close: async () => {},
   };
 }
@@ -106,6 +107,7 @@ async function makeSae(
   { saes, activations, corpus, tokenizer }: Inputs,
   options: Options,
   directory: ArtifactDirectory,
+  kept: KeptWork,
 ): Promise<MadeRemedy> {
   const { seed, threads, onProgress, signal, profile, controls, shuffles, directions } = options;
   const { details, hidden } = activations;
@@ -113,6 +115,7 @@ async function makeSae(
   const targets = contrast.targets!;
   const settings: SaeAlignmentSettings = { ...settingsOf(options), shuffles: controls ? shuffles : 0 };
   const shuffled = armNames('shuffled', settings.shuffles);
+  const relabelled = armNames('relabelled', settings.shuffles);
   const random = randomArms(controls ? directions : 0, seed, MODES);
   const tensors: Record<string, SafetensorsTensor> = {};
   const put = (arm: string, site: string, name: string, data: Float32Array, ...shape: number[]) => {
@@ -136,15 +139,21 @@ async function makeSae(
       const aligned = await alignSite(
         opened.sae,
         activations,
-        { layer, where: `${site} (${basename(path)})` },
+        { site, layer, where: `${site} (${basename(path)})` },
         { ...contrast, targets },
         matmul,
         settings,
+        kept,
         { onProgress, signal },
       );
       const { before, fit } = aligned;
       put(SHARED, site, 'centre', deltaOf(before, fit).centre, hidden);
-      for (const [arm, own] of [[REMEDY_ARM, fit] as const, ...shuffled.map((name, i) => [name, aligned.shuffled[i]] as const)]) {
+      const fits: (readonly [string, SaeFit])[] = [
+        [REMEDY_ARM, fit],
+        ...shuffled.map((name, i) => [name, aligned.shuffled[i]] as const),
+        ...relabelled.map((name, i) => [name, aligned.relabelled[i]] as const),
+      ];
+      for (const [arm, own] of fits) {
         const change = deltaOf(before, own);
         putLatents(arm, site, 'before', change.before);
         putLatents(arm, site, 'after', change.after);
@@ -187,6 +196,7 @@ async function makeSae(
     { name: REMEDY_ARM, kind: 'remedy', modes: MODES },
     ...(controls ? [{ name: 'unaligned', kind: 'unaligned', modes: ['blend'] } satisfies Arm] : []),
     ...shuffled.map((name): Arm => ({ name, kind: 'shuffled', modes: MODES, seed })),
+    ...relabelled.map((name): Arm => ({ name, kind: 'relabelled', modes: MODES, seed })),
     ...random,
   ];
   const { name, sha256, layers, precision } = details.model;
@@ -239,15 +249,18 @@ function notesOf(sites: readonly RemedySite[], tokenizer: string | null): string
 function summarise({ model, sites, arms, profile }: Omit<RemedyContent, 'summary'>): string {
   const lines = sites.map(({ layer, features, alignment }) => {
     const { texts, beside, activation, fidelity } = alignment!;
-    const range = (shuffled: BesideControls['shuffled']) =>
-      shuffled ? ` (shuffled fits ${number(shuffled.q025)} to ${number(shuffled.q975)})` : '';
+    const range = ({ shuffled, relabelled }: Pick<BesideControls, 'shuffled' | 'relabelled'>) => {
+      const fits = Object.entries({ 'shuffled fits': shuffled, 'the same latents relabelled': relabelled });
+      const told = fits.flatMap(([name, of]) => (of ? [`${name} ${number(of.q025)} to ${number(of.q975)}`] : []));
+      return told.length > 0 ? ` (${told.join('; ')})` : '';
+    };
     const both = ({ before, after }: BesideControls) => `${number(before)} before and ${number(after)} after`;
-    const { value, ci95, shuffled } = activation.rise;
+    const { value, ci95 } = activation.rise;
     const interval = ci95 ? ` [${number(ci95[0])}, ${number(ci95[1])}]` : '';
     return [
-      `layer ${layer}: ${features!.length} latents aligned; on ${texts.test} unseen texts the mean Spearman of what they say of a pole with its judgments is ${both(beside.activation)}, a rise of ${number(value)}${interval}${range(shuffled)}`,
-      `the mean cosine of opposed prototypes ${both(beside.opposition)}${range(beside.opposition.shuffled)}`,
-      `the AUC of a probe of the unchanged states ${both(beside.probe)}${range(beside.probe.shuffled)}`,
+      `layer ${layer}: ${features!.length} latents aligned; on ${texts.test} unseen texts the mean Spearman of what they say of a pole with its judgments is ${both(beside.activation)}, a rise of ${number(value)}${interval}${range(activation.rise)}`,
+      `the mean cosine of opposed prototypes ${both(beside.opposition)}${range(beside.opposition)}`,
+      `the AUC of a probe of the unchanged states ${both(beside.probe)}${range(beside.probe)}`,
       `FVU ${number(fidelity.converted.fvu)} before and ${number(fidelity.aligned.fvu)} after`,
     ].join('; ');
   });

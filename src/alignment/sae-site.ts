@@ -1,5 +1,6 @@
 /** @file Alignment of one autoencoder: made free of competition, its latents chosen, trained, held against its controls. */
 import type { ActivationDirectory } from '../activations/directory.js';
+import type { KeptWork } from '../artifact/kept-work.js';
 import { requireFinite } from '../diagnosis/states.js';
 import { throwIfCancelled } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';
@@ -29,7 +30,7 @@ export interface SaeAlignmentSettings extends Omit<TrainingSettings, 'name' | 's
   level: number;
   minEffect: number;
   permutations: number;
-  /** Whole refits on exchanged judgments. */
+  /** Refits on exchanged judgments: so many that choose their own latents, and so many with the remedy's. */
   shuffles: number;
   threads?: number | undefined;
 }
@@ -45,6 +46,7 @@ export interface AlignedSite {
   before: SparseAutoencoder;
   fit: SaeFit;
   shuffled: SaeFit[];
+  relabelled: SaeFit[];
   conversion: { original: Fidelity; converted: Fidelity; fit: (ThresholdFit & { on: string }) | undefined };
   train: EncodedTexts;
   test: EncodedTexts;
@@ -59,18 +61,19 @@ export const POOLING = { paper: 'mean', rigorous: 'last' } as const satisfies Re
 const EXCHANGE = { paper: 'texts', rigorous: 'within topics' } as const;
 
 /**
- * @param layer of the autoencoder
- * @param where names the site in messages
+ * @param site of the autoencoder; `where` names it in messages
+ * @param kept so that a killed run goes on with the fits that it has
  * @throws MoralscopeError `unsupported` for an autoencoder that no intervention can be made of; `bad-data` for states that are no
  * numbers, too few texts, or where no latent is chosen; `cancelled`
  */
 export async function alignSite(
   sae: SparseAutoencoder,
   activations: ActivationDirectory,
-  { layer, where }: { layer: number; where: string },
+  { site, layer, where }: { site: string; layer: number; where: string },
   contrast: Contrast & { targets: MoralTargets },
   matmul: MatMul,
   settings: SaeAlignmentSettings,
+  kept: KeptWork,
   { onProgress, signal }: WorkOptions,
 ): Promise<AlignedSite> {
   const { profile, seed, threads, shuffles } = settings;
@@ -100,13 +103,14 @@ export async function alignSite(
   const converted = fidelity(encoded.test, states.test);
   const original = before === sae ? converted : await fidelityOf(sae, states.test, threads, signal);
 
-  const chosen = await choose();
+  const chosen = await kept.get([site, 'chosen'], choose);
   const judged = { train: judgmentsOf(targets.train, profile), validation: judgmentsOf(targets.validation, profile) };
-  const fit = await fitAs(`align ${where}`, where, chosen, judged);
+  const fit = await fitAs(`align ${where}`, site, chosen, judged);
   const shuffled: SaeFit[] = [];
+  const relabelled: SaeFit[] = [];
   for (let i = 0; i < shuffles; i++) {
     throwIfCancelled(signal);
-    onProgress?.({ task: `shuffled fits, ${where}`, done: i, total: shuffles, unit: 'steps' });
+    onProgress?.({ task: `control fits, ${where}`, done: 2 * i, total: 2 * shuffles, unit: 'steps' });
     const from = (part: 'train' | 'validation') =>
       targets[part].exchanged(EXCHANGE[profile], new Random(seed, 'shuffled', part, i));
     const exchanged = { train: from('train'), validation: from('validation') };
@@ -117,20 +121,22 @@ export async function alignSite(
       train: judgmentsOf(targets.train, profile, exchanged.train),
       validation: judgmentsOf(targets.validation, profile, exchanged.validation),
     };
-    shuffled.push(await fitAs(undefined, `${where}/shuffled/${i}`, like, own));
+    shuffled.push(await fitAs(undefined, `${site}/shuffled/${i}`, like, own));
+    relabelled.push(await fitAs(undefined, `${site}/relabelled/${i}`, chosen, own));
   }
-  if (shuffles > 0) onProgress?.({ task: `shuffled fits, ${where}`, done: shuffles, total: shuffles, unit: 'steps' });
+  if (shuffles > 0) onProgress?.({ task: `control fits, ${where}`, done: 2 * shuffles, total: 2 * shuffles, unit: 'steps' });
   return {
     before,
     fit,
     shuffled,
+    relabelled,
     conversion: { original, converted, fit: thresholds && { ...thresholds, on } },
     train: encoded.train,
     test: encoded.test,
     states,
   };
 
-  function choose(): Promise<ChosenLatents> | ChosenLatents {
+  async function choose(): Promise<ChosenLatents> {
     const screened = (part: 'train' | 'validation') => ({ columns: columnsOf(encoded[part]), targets: targets[part] });
     if (profile === 'paper') return choosePaper(screened('validation'), where);
     const { level, minEffect, permutations } = settings;
@@ -143,7 +149,7 @@ export async function alignSite(
     const total = settings.epochs;
     const report = (done: number, more: Partial<ProgressEvent> = {}) =>
       task && onProgress?.({ task, done, total, unit: 'steps', ...more });
-    const found = await fitLatents(before, of, encoded, own, matmul, { ...settings, name, signal, onEpoch: report });
+    const found = await fitLatents(before, of, encoded, own, matmul, { ...settings, name, signal, onEpoch: report }, kept);
     report(total, { note: `best after ${found.bestEpoch} epochs` });
     return found;
   }

@@ -1,11 +1,11 @@
 import type { Remedy } from '../alignment/remedy.js';
 import type { Arm } from '../alignment/remedy-schema.js';
+import type { KeptWork } from '../artifact/kept-work.js';
 import type { MatMul } from '../graph/matmul.js';
 import type { Intervention } from '../model/intervention.js';
 import type { LanguageModel } from '../model/language-model.js';
 import type { Corpus } from '../moral/corpus.js';
 import type { WorkOptions } from '../progress.js';
-import type { KeptWork } from './kept-work.js';
 import type { ControlKind } from './schema.js';
 import { interventionsOf, type Variant } from './steered-arms.js';
 import type { SteeredSessions } from './steered-sessions.js';

@@ -167,6 +167,7 @@ function unbeaten(sets: readonly VerifiedSet[]): string {
 const MEANINGS: Readonly<Record<Controls['kind'], string>> = {
   unaligned: 'alignment added nothing',
   shuffled: 'the judgments that it was fitted to did not help',
+  relabelled: 'training the same latents on other judgments does as much',
   random: 'the direction in which it pushes states does not matter',
   neutral: 'what the text says does not matter',
 };

@@ -8,10 +8,11 @@ import { bandSwatch, lineSwatch } from './swatch.js';
 
 /** How controls are called, and drawn. */
 export const CONTROLS: Readonly<
-  Record<ControlKind, { name: string; colour: string; symbol: 'diamond' | 'triangle' | 'times' | 'square' }>
+  Record<ControlKind, { name: string; colour: string; symbol: 'diamond' | 'triangle' | 'times' | 'square' | 'star' }>
 > = {
   unaligned: { name: 'not aligned', colour: 'var(--fourth)', symbol: 'diamond' },
   shuffled: { name: 'fitted to shuffled judgments', colour: 'var(--second)', symbol: 'triangle' },
+  relabelled: { name: 'same latents, shuffled judgments', colour: 'var(--fifth)', symbol: 'star' },
   random: { name: 'random direction', colour: 'var(--soft)', symbol: 'times' },
   neutral: { name: 'neutral text', colour: 'var(--third)', symbol: 'square' },
 };

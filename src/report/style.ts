@@ -4,7 +4,7 @@ export const STYLE = `
   color-scheme: light dark;
   --page: #fcfcfa; --ink: #1c1f22; --soft: #5a6066; --rule: #d9dbd6; --panel: #f4f4f0; --track: #e7e8e4;
   --null: #d3d5d1; --interval: rgb(0 114 178 / .24);
-  --value: #0072b2; --second: #c04f00; --third: #00795a; --fourth: #9c4a7d;
+  --value: #0072b2; --second: #c04f00; --third: #00795a; --fourth: #9c4a7d; --fifth: #7a6200;
   --warm: #c04f00; --cool: #0f6fae; --on-strong: #fff;
   --good: #00694e; --notice: #fdf1cf; --notice-ink: #5d4300;
 }
@@ -12,7 +12,7 @@ export const STYLE = `
   :root {
     --page: #15181b; --ink: #e7e7e2; --soft: #a3a9ae; --rule: #353a3f; --panel: #1d2125; --track: #2c3136;
     --null: #454b51; --interval: rgb(86 180 233 / .3);
-    --value: #56b4e9; --second: #ff9a4d; --third: #2fc79c; --fourth: #e39cc6;
+    --value: #56b4e9; --second: #ff9a4d; --third: #2fc79c; --fourth: #e39cc6; --fifth: #d9c04a;
     --warm: #f28a3c; --cool: #56b4e9; --on-strong: #101214;
     --good: #47d3ab; --notice: #3a3011; --notice-ink: #f7dd93;
   }

@@ -1,8 +1,8 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
-import { sha256, writeFileAtomic } from '../artifact/files.js';
-import { TOOL } from '../artifact/manifest.js';
+import { sha256, writeFileAtomic } from './files.js';
+import { TOOL } from './manifest.js';
 
 /** Results of an unfinished artifact, so that the same command goes on where it stopped. */
 export class KeptWork {
