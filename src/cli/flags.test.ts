@@ -14,6 +14,7 @@ const schema = z.object({
     .default(['last'])
     .describe('poolings'),
   site: z.enum(['pre', 'post']).default('post').describe('where in the block'),
+  corpus: z.array(z.string()).default([]).describe('corpora'),
   offline: z.boolean().default(false).describe('no network'),
 });
 
@@ -25,13 +26,13 @@ function parse(...args: string[]) {
 
 describe('flags from a schema', () => {
   test('defaults are those of the schema', () => {
-    expect(parse('--out', 'd')).toEqual({ out: 'd', layers: 'all', pool: ['last'], site: 'post', offline: false });
+    expect(parse('--out', 'd')).toEqual({ out: 'd', layers: 'all', pool: ['last'], site: 'post', corpus: [], offline: false });
   });
 
   test('every kind of value', () => {
     expect(
       parse('--out', 'd', '--layers', '3,7-12', '--min-texts', '40', '--pool', 'mean, last', '--site', 'pre', '--offline'),
-    ).toEqual({ out: 'd', layers: '3,7-12', minTexts: 40, pool: ['mean', 'last'], site: 'pre', offline: true });
+    ).toEqual({ out: 'd', layers: '3,7-12', minTexts: 40, pool: ['mean', 'last'], site: 'pre', corpus: [], offline: true });
   });
 
   test.each([
@@ -67,7 +68,8 @@ describe('flags from a schema', () => {
       expect(help).toContain(flagName(key));
       expect(help).toContain(field.description);
     }
-    expect(help).toMatch(/--pool <list>.*"last"/s);
-    expect(help).toMatch(/--offline +no network/);
+    expect(help).toMatch(/--pool <list> +poolings \(default: last\)/);
+    expect(help).toMatch(/--offline +no network\n/);
+    expect(help).toMatch(/--corpus <list> +corpora\n/);
   });
 });

@@ -18,11 +18,17 @@ export function addFlags(command: Command, schema: z.ZodObject<Shape>): Command 
     if (inner instanceof z.ZodEnum) option.choices(inner.options.map(String));
     else if (inner instanceof z.ZodNumber) option.argParser(parseNumber);
     else if (inner instanceof z.ZodArray) option.argParser((text: string) => text.split(',').map((part) => part.trim()));
-    if (defaultValue !== undefined) option.default(defaultValue);
+    if (tellsSomething(defaultValue))
+      option.default(defaultValue, Array.isArray(defaultValue) ? defaultValue.join(',') : undefined);
     if (!optional && defaultValue === undefined) option.makeOptionMandatory();
     command.addOption(option);
   }
   return command;
+}
+
+/** Whether a default is worth a word of help: an empty list and `false` are what leaving the flag out says anyway. */
+function tellsSomething(defaultValue: unknown): boolean {
+  return defaultValue !== undefined && defaultValue !== false && !(Array.isArray(defaultValue) && defaultValue.length === 0);
 }
 
 /** `--min-texts` for minTexts. */
