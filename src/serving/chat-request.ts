@@ -24,7 +24,7 @@ export const ChatRequest = z.object({
 export type ChatRequest = z.infer<typeof ChatRequest>;
 
 /** The conversation as a chat template takes it. */
-export function messagesOf({ messages }: ChatRequest): ChatMessage[] {
+export function messagesOf({ messages }: ChatRequest): (ChatMessage & { content: string })[] {
   return messages.map(({ role, content }) => ({
     // The name that OpenAI gave the system's role later.
     role: role === 'developer' ? 'system' : role,

@@ -275,15 +275,21 @@ describe('refusals are told as OpenAI tells them', () => {
   });
 
   test.each([
-    ['a text that no tokens make short enough', { prompt: 'a'.repeat(95_000) }, 'context_length_exceeded'],
-    ['too many texts', { prompt: Array(7).fill('a'), n: 2 }, 'too_many_texts'],
-  ])('%s: before it is encoded', async (_, fields, code) => {
-    const encode = vi.spyOn(served.model, 'encodeText');
+    ['a text that no tokens make short enough', ...text({ prompt: 'a'.repeat(95_000) }), 'context_length_exceeded'],
+    ['too many texts', ...text({ prompt: Array(7).fill('a'), n: 2 }), 'too_many_texts'],
+    [
+      'a message that no tokens make short enough',
+      ...chat({ messages: [{ role: 'user', content: 'a'.repeat(95_000) }] }),
+      'context_length_exceeded',
+    ],
+    ['too many answers', ...chat({ n: 13 }), 'too_many_texts'],
+  ])('%s: before it is encoded', async (_, path, fields, code) => {
+    const encoders = [vi.spyOn(served.model, 'encodeText'), vi.spyOn(served.model, 'encodeChat')];
     try {
-      expect(await complete(fields)).toMatchObject({ status: 400, json: { error: { code } } });
-      expect(encode).not.toHaveBeenCalled();
+      expect(await ask(path, { model: id, ...(fields as object) })).toMatchObject({ status: 400, json: { error: { code } } });
+      for (const encode of encoders) expect(encode).not.toHaveBeenCalled();
     } finally {
-      encode.mockRestore();
+      for (const encode of encoders) encode.mockRestore();
     }
   });
 

@@ -101,9 +101,13 @@ export class ModelService {
     const request = parseBody(ChatRequest, body);
     const steered = this.armOf(request.model);
     const { enable_thinking: thinking, ...variables } = request.chat_template_kwargs ?? {};
-    const ids = told('messages', () =>
-      this.served.encodeChat(messagesOf(request), steered, { thinking: thinking === true, variables }),
+    const messages = messagesOf(request);
+    this.admission.requireRoom(request.n ?? 1);
+    this.requireShort(
+      messages.map(({ content }) => content),
+      'messages',
     );
+    const ids = told('messages', () => this.served.encodeChat(messages, steered, { thinking: thinking === true, variables }));
     const prompts = [{ ids, hidden: 0 }];
     this.requireRoom(prompts, 'messages');
     const job = await this.begin(request, prompts, steered, chatOptions(request, this.options.maxTokens), signal);
@@ -121,7 +125,7 @@ export class ModelService {
     const steered = this.armOf(request.model);
     const given = promptsOf(request);
     this.admission.requireRoom(given.length * (request.n ?? 1));
-    this.requireShort(given);
+    this.requireShort(given, 'prompt');
     const prompts = told('prompt', () => given.map((prompt) => this.served.encodeText(prompt, steered)));
     this.requireIds(prompts);
     this.requireRoom(prompts, 'prompt');
@@ -183,14 +187,14 @@ export class ModelService {
   }
 
   /** Texts that cannot fit, however well their tokens suit them, are refused before they cost any time. */
-  private requireShort(prompts: readonly Prompt[]): void {
+  private requireShort(prompts: readonly Prompt[], param: 'prompt' | 'messages'): void {
     const { context, tokenizer } = this;
     for (const prompt of prompts)
       if (typeof prompt === 'string' && prompt.length > context * tokenizer.longestToken)
         throw refusal(
           400,
-          `${this.name} takes at most ${context} tokens; a prompt of ${prompt.length} characters has more. Shorten it.`,
-          { code: 'context_length_exceeded', param: 'prompt' },
+          `${this.name} takes at most ${context} tokens; a text of ${prompt.length} characters has more. Shorten it.`,
+          { code: 'context_length_exceeded', param },
         );
   }
 
