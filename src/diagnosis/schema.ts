@@ -207,6 +207,3 @@ export const Diagnosis = z.object({
   manifest: z.record(z.string(), z.unknown()),
 });
 export type Diagnosis = z.infer<typeof Diagnosis>;
-
-/** JSON Schema of diagnosis.json, as published in `schemas/`. */
-export const diagnosisJsonSchema = () => z.toJSONSchema(Diagnosis, { reused: 'ref' });

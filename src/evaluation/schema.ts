@@ -207,6 +207,3 @@ export const Verification = z.object({
   notes: z.array(z.string()),
 });
 export type Verification = z.infer<typeof Verification>;
-
-/** JSON Schema of verify.json, as published in `schemas/`. */
-export const verificationJsonSchema = () => z.toJSONSchema(Verification, { reused: 'ref' });

@@ -168,6 +168,3 @@ export const SaeEval = z.object({
   manifest: z.record(z.string(), z.unknown()),
 });
 export type SaeEval = z.infer<typeof SaeEval>;
-
-/** JSON Schema of sae-eval.json, as published in `schemas/`. */
-export const saeEvalJsonSchema = () => z.toJSONSchema(SaeEval, { reused: 'ref' });
