@@ -17,19 +17,15 @@ import { formatStudy, type StudyOptions, study } from './study.js';
 const MODEL = fileURLToPath(new URL('../fixtures/tiny-llama', import.meta.url));
 let root: string;
 let table: string;
-let cacheBefore: string | undefined;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'study-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   const [header, ...lines] = (await readFile(new URL('../corpora/starter.tsv', import.meta.url), 'utf8')).trimEnd().split('\n');
   table = join(root, 'actions.tsv');
   await writeFile(table, `${[header, ...lines.filter((_, i) => i % 12 === 0)].join('\n')}\n`);
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -26,7 +26,6 @@ const COLUMNS = ['rot-bad', 'm', 'rot-moral-foundations', 'action', 'action-mora
 const FOUNDATIONS = ['care-harm', 'fairness-cheating', 'loyalty-betrayal', 'authority-subversion', 'sanctity-degradation'];
 
 let root: string;
-let cacheBefore: string | undefined;
 let model: string;
 const path = (name: string) => join(root, name);
 
@@ -61,7 +60,6 @@ const options = (out: string, more: Record<string, unknown> = {}) =>
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'verify-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = path('cache');
   model = await modelWithWords(path('model'));
   await writeFile(path('corpus.tsv'), corpusLines(new Random(2), 360));
@@ -76,8 +74,6 @@ beforeAll(async () => {
   await writePlantedRemedy({ ...planted, out: path('idle'), shuffled: 20, random: 0, idle: true });
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -27,15 +27,11 @@ const TEMPLATE = '{action} is so';
 const HIDDEN = 32;
 
 let root: string;
-let cacheBefore: string | undefined;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'capture-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -30,7 +30,6 @@ const [TEXTS, HIDDEN, SEED, VALENCE] = [500, 12, 3, 3];
 const COLUMNS = ['rot-bad', 'm', 'rot-moral-foundations', 'action', 'action-moral-judgment', 'action-agree', 'rot-id'];
 
 let root: string;
-let cacheBefore: string | undefined;
 let corpus: Corpus;
 const path = (name: string) => join(root, name);
 
@@ -38,7 +37,6 @@ const word = (random: Random) => String.fromCharCode(...Array.from({ length: 3 +
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'align-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = path('cache');
   const random = new Random(1, 'align test');
   const lines = Array.from({ length: TEXTS }, (_, i) =>
@@ -69,8 +67,6 @@ beforeAll(async () => {
   await writeFile(path('pairs.jsonl'), pairs.join('\n'));
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -30,7 +30,6 @@ const TEXTS = 360;
 const COLUMNS = ['rot-bad', 'm', 'rot-moral-foundations', 'action', 'action-moral-judgment', 'action-agree', 'rot-id'];
 
 let root: string;
-let cacheBefore: string | undefined;
 let sae: string;
 const path = (name: string) => join(root, name);
 
@@ -49,7 +48,6 @@ function corpusLines(random: Random): string {
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'features-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = path('cache');
   await writeFile(path('corpus.tsv'), corpusLines(new Random(2)));
   await buildCorpus({ from: path('corpus.tsv'), out: path('corpus') });
@@ -62,8 +60,6 @@ beforeAll(async () => {
   sae = path('saes/L1-topk-w64-k6');
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -12,15 +12,11 @@ import { logitLens } from './logit-lens.js';
 const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
 
 let root: string;
-let before: string | undefined;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'lens-'));
-  before = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
 });
 afterAll(async () => {
-  if (before === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = before;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -32,7 +32,6 @@ const [TEXTS, D, WIDTH] = [720, 32, 64];
 const COLUMNS = ['rot-bad', 'm', 'rot-moral-foundations', 'action', 'action-moral-judgment', 'action-agree', 'rot-id'];
 
 let root: string;
-let cacheBefore: string | undefined;
 const path = (name: string) => join(root, name);
 const SAE = 'saes/L1-topk-w64-k6';
 
@@ -51,7 +50,6 @@ function corpusLines(random: Random, judged = true): string {
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'sae-remedy-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = path('cache');
   const corpora = { corpus: corpusLines(new Random(2)), noise: corpusLines(new Random(3), false) };
   for (const [name, lines] of Object.entries(corpora)) {
@@ -71,8 +69,6 @@ beforeAll(async () => {
   await trainSaes(parseOptions(TrainSaeOptions, { ...training, batch: 64, tokens: 64 * 60, learningRate: 3e-3, threads: 1 }));
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -20,11 +20,9 @@ const MODEL = fileURLToPath(new URL('../../fixtures/tiny-llama', import.meta.url
 const TRAIN = new URL('./train.js', import.meta.url).href;
 
 let root: string;
-let cacheBefore: string | undefined;
 let texts: string[];
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'train-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   const random = new Random(4);
   const word = () => String.fromCharCode(...Array.from({ length: 1 + random.below(6) }, () => 97 + random.below(26)));
@@ -33,8 +31,6 @@ beforeAll(async () => {
   await capture({ ...common, out: join(root, 'states'), pools: ['tokens', 'mean'], layers: [0, 1], order: 'random' });
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -22,13 +22,11 @@ import { SaeEval } from './schema.js';
 /** @file The whole evaluation of an autoencoder that was trained on a random Llama of two blocks. */
 
 let root: string;
-let cacheBefore: string | undefined;
 let corpus: Corpus;
 let sae: string;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'evaluate-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   const [header, ...lines] = (await readFile(new URL('../../../corpora/starter.tsv', import.meta.url), 'utf8'))
     .trimEnd()
@@ -62,8 +60,6 @@ beforeAll(async () => {
   sae = join(root, 'saes', 'L1-topk-w64-k4');
 }, 60_000);
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -26,7 +26,6 @@ const [PLANTED, OTHER] = [23, 41];
 const WIDTH = 60;
 
 let root: string;
-let cacheBefore: string | undefined;
 let corpus: Corpus;
 let probed: Probing[];
 let matmul: MatMul;
@@ -34,7 +33,6 @@ let encoder: SaeEncoder;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'probing-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   const random = new Random(6);
   const word = () => Array.from({ length: 1 + random.below(5) }, () => 'etaoinshrdlu'[random.below(12)]).join('');
@@ -77,8 +75,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await encoder.close();
   await matmul.close();
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -12,12 +12,10 @@ import { prepare, type SpliceOptions, spliceFigures } from './splice.js';
 /** @file Splicing into a random Llama, against hooks on transformers' own. */
 
 let root: string;
-let cacheBefore: string | undefined;
 let model: LanguageModel;
 let matmul: MatMul;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'splice-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   model = await LanguageModel.open(MODEL);
   matmul = await MatMul.open(1);
@@ -25,8 +23,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await model.close();
   await matmul.close();
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 

@@ -8,11 +8,9 @@ import { D, golden, MODEL } from './golden.test.support.js';
 import { StoredStates } from './state-stream.js';
 
 let root: string;
-let cacheBefore: string | undefined;
 let directory: ActivationDirectory;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'stream-'));
-  cacheBefore = process.env.MORALSCOPE_CACHE;
   process.env.MORALSCOPE_CACHE = join(root, 'cache');
   directory = await capture({
     model: MODEL,
@@ -27,8 +25,6 @@ beforeAll(async () => {
   expect(directory.shardCount).toBeGreaterThan(3);
 });
 afterAll(async () => {
-  if (cacheBefore === undefined) delete process.env.MORALSCOPE_CACHE;
-  else process.env.MORALSCOPE_CACHE = cacheBefore;
   await rm(root, { recursive: true, force: true });
 });
 
