@@ -7,7 +7,7 @@ import { readJobs } from './readings.js';
 import { type Job, kindsOf, type Run, someOfEach } from './run.js';
 import { spreadOf } from './said.js';
 import type { Choice, Verification } from './schema.js';
-import { type Variant, variantsOf } from './steered-arms.js';
+import { strengthsIn, type Variant, variantsOf } from './steered-arms.js';
 import type { VerifiedTexts } from './verified-sets.js';
 
 /** Controls of a kind that are read at every strength; at the chosen one all are. */
@@ -36,7 +36,15 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
       `The remedy has no mode ${options.mode}, ${own.modes.length > 0 ? `only ${own.modes.join(', ')}` : 'since it is a text'}.`,
       own.modes.length > 0 ? 'Choose one of these.' : 'Leave --mode out.',
     );
-  const jobs = variants.flatMap((variant) => strengths.map((strength): Job => ({ arm: own, variant, strength })));
+  const jobs = variants.flatMap((variant) =>
+    strengthsIn(variant, strengths).map((strength): Job => ({ arm: own, variant, strength })),
+  );
+  if (jobs.length === 0)
+    throw new MoralscopeError(
+      'misuse',
+      `No mode of the remedy takes a strength of ${strengths.join(', ')}.`,
+      'Choose other --strengths: blend takes 0 to 1, the others -16 to 16.',
+    );
   const found = await readJobs(run, part, texts, [undefined, ...jobs], 'choose');
   const before = aucOf(found[0]);
   const costs = options.maxDamage === undefined ? undefined : await divergences(run, jobs);
@@ -50,11 +58,10 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
   const best = bestOf(candidates, options.maxDamage);
   const { variant } = jobs[best];
   const kinds = kindsOf(controls);
-  const peers = someOfEach(controls, CURVE_CONTROLS).flatMap((arm) =>
-    strengths.map((strength): Job => ({ arm, variant, strength })),
-  );
+  const tried = strengthsIn(variant, strengths);
+  const peers = someOfEach(controls, CURVE_CONTROLS).flatMap((arm) => tried.map((strength): Job => ({ arm, variant, strength })));
   const theirs = peers.length > 0 ? await readJobs(run, part, texts, peers, 'choose: controls') : [];
-  const curve = strengths.map((strength) => ({
+  const curve = tried.map((strength) => ({
     strength,
     auc: candidates.find((one, i) => jobs[i].variant === variant && one.strength === strength)!.auc,
     controls: kinds.flatMap((kind) => {

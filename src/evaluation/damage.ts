@@ -9,10 +9,10 @@ import type { WorkOptions } from '../progress.js';
 import { NextTokens } from '../sae/eval/next-token.js';
 import { TextSums } from '../sae/eval/text-sums.js';
 import { type PromptTokens, prompted, promptOf, roomForTexts } from './prompted-texts.js';
-import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run, someOfEach } from './run.js';
+import { type Chosen, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run, someOfEach, strengthOfJob } from './run.js';
 import { spreadOf } from './said.js';
 import type { Damage } from './schema.js';
-import { byShape } from './steered-arms.js';
+import { byShape, strengthsIn } from './steered-arms.js';
 import type { SteeredSession } from './steered-sessions.js';
 
 const MAX_TOKENS = 512;
@@ -29,7 +29,8 @@ type Sums = TextSums<Column>;
  * would hide its damage otherwise.
  */
 export async function measureDamage(run: Run, { variant, strength }: Chosen): Promise<Damage> {
-  const { remedy, general, strengths, options } = run;
+  const { remedy, general, options } = run;
+  const strengths = strengthsIn(variant, run.strengths);
   const { bootstraps, seed } = options;
   const own = remedy.arm(REMEDY_ARM);
   const controls = someOfEach(run.controls, MOST_CONTROLS);
@@ -97,7 +98,7 @@ async function sumsOf(run: Run, jobs: readonly Job[]): Promise<Sums[]> {
 /** What a job does to the model, or to the texts. */
 function changeOfRun(run: Run, job: Job): DamagingRun {
   if (run.remedy.sites.length === 0) return { prompt: promptOf(run, job.arm) };
-  return { steering: () => ({ interventions: interventionsOfJob(run, job, 'all'), strength: job.strength }) };
+  return { steering: () => ({ interventions: interventionsOfJob(run, job, 'all'), strength: strengthOfJob(job) }) };
 }
 
 const NO_NUMBERS = 'the steered model gives numbers that are none';

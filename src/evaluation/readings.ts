@@ -4,9 +4,9 @@ import { fillTemplate } from '../activations/template.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
 import { shapeOf } from '../model/intervention.js';
 import { prompted, promptedReadout, promptOf, roomForTexts } from './prompted-texts.js';
-import { type Chosen, interventionsOfJob, type Job, nameOfJob, type Run } from './run.js';
+import { type Chosen, interventionsOfJob, type Job, nameOfJob, type Run, strengthOfJob } from './run.js';
 import type { SaidOdds } from './said.js';
-import { byShape } from './steered-arms.js';
+import { byShape, strengthsIn } from './steered-arms.js';
 import { steeredReadout } from './steered-readout.js';
 import type { VerifiedTexts } from './verified-sets.js';
 
@@ -14,7 +14,8 @@ const MAX_TOKENS = 128;
 
 /** The readout of a set's test texts: untouched, the remedy at every strength, every control at the chosen one. */
 export async function readOdds(run: Run, part: VerifiedTexts, { variant, strength }: Chosen): Promise<SaidOdds> {
-  const { remedy, controls, strengths } = run;
+  const { remedy, controls } = run;
+  const strengths = strengthsIn(variant, run.strengths);
   const own = remedy.arm(REMEDY_ARM);
   const [before, ...others] = await readJobs(
     run,
@@ -80,7 +81,7 @@ export async function readJobs(
           pairs: indices,
           runs: items.map((i) => () => {
             const job = jobs[i];
-            return job && { interventions: interventionsOfJob(run, job, positions), strength: job.strength };
+            return job && { interventions: interventionsOfJob(run, job, positions), strength: strengthOfJob(job) };
           }),
           positions,
           task,

@@ -19,7 +19,16 @@ import type { MatMul } from '../graph/matmul.js';
 import { shapeOf } from '../model/intervention.js';
 import { formatSite, parseSite } from '../model/site.js';
 import { FOUNDATIONS } from '../moral/foundation.js';
-import { type Chosen, type ControlArm, interventionsOfJob, type Job, kindsOf, nameOfJob, type Run } from './run.js';
+import {
+  type Chosen,
+  type ControlArm,
+  interventionsOfJob,
+  type Job,
+  kindsOf,
+  nameOfJob,
+  type Run,
+  strengthOfJob,
+} from './run.js';
 import { spreadOf } from './said.js';
 import type { Rediagnosis } from './schema.js';
 import { byShape } from './steered-arms.js';
@@ -79,7 +88,7 @@ export async function rediagnose(run: Run, chosen: Chosen): Promise<{ rediagnosi
         onProgress?.({ task: 're-diagnose', done: done++, total: jobs.length, unit: 'steps' });
         const job = jobs[i];
         found[i] = await kept.get(['headlines', corpus.sha256, sites, nameOfJob(job)], async () => {
-          const steering = job && { interventions: interventions(job), strength: job.strength };
+          const steering = job && { interventions: interventions(job), strength: strengthOfJob(job) };
           const states = await opened.states(steering);
           const all: Headlines[][] = [];
           for (const site of states) {

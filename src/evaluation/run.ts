@@ -7,7 +7,7 @@ import type { LanguageModel } from '../model/language-model.js';
 import type { Corpus } from '../moral/corpus.js';
 import type { WorkOptions } from '../progress.js';
 import type { ControlKind } from './schema.js';
-import { interventionsOf, type Variant } from './steered-arms.js';
+import { interventionsOf, strengthFor, type Variant } from './steered-arms.js';
 import type { SteeredSessions } from './steered-sessions.js';
 import type { VerifiedTexts } from './verified-sets.js';
 import type { VerifyOptions } from './verify-options.js';
@@ -57,6 +57,11 @@ export function interventionsOfJob(
   positions: 'all' | 'last',
 ): Intervention[] {
   return interventionsOf(remedy, arm, variant, positions);
+}
+
+/** The strength at which a job's arm is used. */
+export function strengthOfJob({ arm, variant, strength }: Job): number {
+  return strengthFor(arm, variant, strength);
 }
 
 /** What tells a job from others. */

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRemedy } from '../alignment/remedy.js';
 import { writeMadeRemedy } from '../alignment/remedy.test.support.js';
 import { type Intervention, shapeOf } from '../model/intervention.js';
-import { byShape, interventionsOf, variantsOf } from './steered-arms.js';
+import { byShape, interventionsOf, strengthFor, strengthsIn, variantsOf } from './steered-arms.js';
 
 let root: string;
 beforeAll(async () => {
@@ -44,6 +44,18 @@ test('a prompt has one variant, and steers nothing', async () => {
   const [variant, ...others] = variantsOf(remedy);
   expect([variant, others]).toEqual([{ mode: null, sites: [] }, []]);
   expect(interventionsOf(remedy, remedy.arm('remedy'), variant, 'all')).toEqual([]);
+});
+
+test('a mode is tried at the strengths that it takes; a control in a mode of its own at the nearest', () => {
+  const asked = [0, 0.5, 1, 2, 16];
+  const variant = (mode: 'blend' | 'delta' | null) => ({ mode, sites: SITES });
+  expect(strengthsIn(variant('blend'), asked)).toEqual([0, 0.5, 1]);
+  expect(strengthsIn(variant('delta'), asked)).toEqual(asked);
+  expect(strengthsIn(variant(null), [1])).toEqual([1]);
+  expect(strengthFor({ modes: ['delta', 'blend'] }, variant('delta'), 2)).toBe(2);
+  expect(strengthFor({ modes: ['blend'] }, variant('delta'), 2)).toBe(1);
+  expect(strengthFor({ modes: ['blend'] }, variant('delta'), 0.5)).toBe(0.5);
+  expect(strengthFor({ modes: [] }, variant(null), 1)).toBe(1);
 });
 
 test('arms of one shape share a graph', () => {

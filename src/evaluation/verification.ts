@@ -16,6 +16,7 @@ import { rediagnose } from './rediagnosis.js';
 import { type Chosen, type ControlArm, kindsOf, type Run, type Subjects } from './run.js';
 import { type OtherReaders, saidFigures } from './said.js';
 import type { Verification, VerifiedSet } from './schema.js';
+import { strengthsIn } from './steered-arms.js';
 import { SteeredSessions } from './steered-sessions.js';
 import { overallVerdict, setVerdict } from './verdict.js';
 import { judgedTexts, type VerifiedTexts } from './verified-sets.js';
@@ -87,7 +88,7 @@ function siteOf({ model }: Run, { variant }: Chosen): Site {
 
 async function verifySet(run: Run, part: VerifiedTexts, chosen: Chosen, directory: ActivationDirectory): Promise<VerifiedSet> {
   const { set, test, folds, fittedOn, relation, seen, beyond } = part;
-  const { strengths } = run;
+  const strengths = strengthsIn(chosen.variant, run.strengths);
   const { bootstraps, seed } = run.options;
   const { layer } = siteOf(run, chosen);
   const readers = await otherReaders(run, part, directory, layer);
