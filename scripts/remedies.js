@@ -3,9 +3,6 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { number } from '../dist/diagnosis/verdict.js';
 
-/** Controls of a kind that have a 97.5% quantile; of fewer the best one is the bar. */
-const FEWEST = 20;
-
 const shown = (estimate, digits = 2) =>
   estimate.value === null
     ? 'n/a'
@@ -39,7 +36,7 @@ for (const name of sets) {
     const { n, before, after, change, controls, floors, knows, gapClosed } = set;
     const bars = kinds.map((kind) => {
       const found = controls.find((each) => each.kind === kind);
-      return found ? number(found.n >= FEWEST ? found.auc.q975 : found.auc.max) : '-';
+      return found ? number(found.bar) : '-';
     });
     const cells = [
       run.name,

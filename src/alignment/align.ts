@@ -1,14 +1,13 @@
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
-import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
 import { MoralscopeError } from '../errors.js';
 import type { WorkOptions } from '../progress.js';
 import { runInThread } from '../work-thread.js';
 import type { AlignOptions } from './align-options.js';
 import { prepareLinear } from './linear-remedy.js';
 import { preparePrompt } from './prompt-remedy.js';
-import { openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
+import { type MadeRemedy, openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
 import type { RemedyContent, RemedyKind } from './remedy-schema.js';
 import { prepareSae } from './sae-remedy.js';
 
@@ -27,12 +26,6 @@ export interface PreparedRemedy {
   /** Makes it. What else belongs to it is written to `directory`; `kept` holds what a killed run should not lose. */
   make(directory: ArtifactDirectory, kept: KeptWork): Promise<MadeRemedy>;
   close(): Promise<void>;
-}
-
-export interface MadeRemedy {
-  content: RemedyContent;
-  /** By `tensorName`. */
-  tensors: Record<string, SafetensorsTensor>;
 }
 
 type Prepare = (options: AlignOptions & WorkOptions) => Promise<PreparedRemedy>;
@@ -78,8 +71,9 @@ export async function alignHere(options: AlignOptions & WorkOptions): Promise<Al
     const kept = new KeptWork(directory.file(WORK));
     try {
       if (!directory.finished) {
-        const { content, tensors } = await prepared.make(directory, kept);
-        await writeRemedy(directory, content, tensors, signal);
+        const made = await prepared.make(directory, kept);
+        await writeRemedy(directory, made, signal);
+        const { content } = made;
         const { kind, sites, arms, summary } = content;
         await directory.finish({
           kind,

@@ -21,6 +21,7 @@ export interface Contrast {
   rows: Int32Array;
   /** By text: what is fitted on, what chooses a penalty, and what evaluates. */
   split: Split;
+  text(position: number): string;
   /** `texts` of a corpus or `pairs`, for messages. */
   of: 'texts' | 'pairs';
   /** The texts with their foundations; undefined for pairs, which have none. */
@@ -56,6 +57,7 @@ export function contrastOfCorpus(corpus: Corpus, seed: number): Contrast {
   });
   return checked({
     rows: texts.ids,
+    text: (position) => corpus.texts[texts.ids[position]],
     split: splitTexts(texts.length, seed),
     of: 'texts',
     targets,
@@ -81,6 +83,7 @@ export function contrastOfPairs(pairs: readonly ContrastPair[], rowOf: (text: st
   const bothOf = (of: Int32Array) => Int32Array.from(Array.from(of).flatMap((pair) => [2 * pair, 2 * pair + 1]));
   const signed = Float32Array.from({ length: 2 * pairs.length }, (_, at) => (at % 2 === 0 ? 1 : -1));
   return checked({
+    text: (position) => pairs[position >> 1][position % 2 === 0 ? 'virtue' : 'vice'],
     rows: Int32Array.from(pairs.flatMap(({ virtue, vice }) => [rowOf(virtue), rowOf(vice)])),
     split: {
       train: bothOf(byPair.train),
@@ -103,6 +106,11 @@ export function contrastOfPairs(pairs: readonly ContrastPair[], rowOf: (text: st
       return { signed: judged, pairs: (among) => zipped(random.shuffle(among.slice()), judged) };
     },
   });
+}
+
+/** The texts that a remedy is fitted on: those that train, and those that choose. */
+export function fittedTexts({ split, text }: Pick<Contrast, 'split' | 'text'>): string[] {
+  return [...split.train, ...split.validation].map(text);
 }
 
 /** The good texts beside the bad ones, as far as both go. */

@@ -10,13 +10,14 @@ import { formatSite } from '../model/site.js';
 import type { WorkOptions } from '../progress.js';
 import { Random } from '../random.js';
 import { sinkThreshold } from '../sae/states.js';
-import type { MadeRemedy, PreparedRemedy } from './align.js';
+import type { PreparedRemedy } from './align.js';
 import type { AlignOptions } from './align-options.js';
-import type { Contrast } from './contrast.js';
+import { type Contrast, fittedTexts } from './contrast.js';
 import { evaluateChange } from './linear-evaluation.js';
 import { type SiteStates, splitStates } from './linear-fit.js';
 import { LinearInputs } from './linear-inputs.js';
 import { type LinearKind, type LinearSite, linearSite, pushedAlong, readBy } from './linear-vectors.js';
+import type { MadeRemedy } from './remedy.js';
 import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
@@ -87,7 +88,7 @@ async function makeLinear(
     notes,
     summary: '',
   };
-  return { content: { ...content, summary: summarise(content, contrast) }, tensors };
+  return { content: { ...content, summary: summarise(content, contrast) }, tensors, fittedTexts: fittedTexts(contrast) };
 }
 
 /** One layer: the vectors of all arms, and what they show on unseen texts. */

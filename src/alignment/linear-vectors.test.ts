@@ -48,6 +48,7 @@ function contrastOf({ y, validationY }: Pick<Case, 'y' | 'validationY'>): Contra
   const observed: Labelling = { signed, pairs: neighbours(signed) };
   return {
     rows: range(0, signed.length),
+    text: String,
     split: { train: range(0, y.length), validation: range(y.length, signed.length), test: new Int32Array(0) },
     of: 'pairs',
     targets: undefined,

@@ -41,6 +41,7 @@ export async function preparePrompt(options: AlignOptions & WorkOptions): Promis
       ];
       return {
         tensors: {},
+        fittedTexts: [],
         content: {
           version: 1,
           kind: 'prompt',

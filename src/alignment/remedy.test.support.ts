@@ -62,6 +62,6 @@ export async function writeMadeRemedy(
     notes: [],
     summary: 'made for a test',
   };
-  await writeRemedy(directory, content, tensors);
+  await writeRemedy(directory, { content, tensors, fittedTexts: [] });
   await directory.finish({});
 }

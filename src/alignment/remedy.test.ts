@@ -50,7 +50,7 @@ const site = { site: SITE, layer: 1, sinkThreshold: 100, evaluation: null };
 
 async function write(name: string, content: RemedyContent, tensors: Record<string, SafetensorsTensor>): Promise<string> {
   const directory = await ArtifactDirectory.open(join(root, name), identity);
-  await writeRemedy(directory, content, tensors);
+  await writeRemedy(directory, { content, tensors, fittedTexts: [] });
   await directory.finish({});
   return directory.path;
 }

@@ -9,6 +9,7 @@ import type { Intervention, Mode, Positions } from '../model/intervention.js';
 import type { LanguageModel } from '../model/language-model.js';
 import type { SparseAutoencoder } from '../sae/architecture.js';
 import { readSaeLens } from '../sae/formats/saelens.js';
+import { readFittedTexts, writeFittedTexts } from './fitted-texts.js';
 import { readChange } from './remedy-changes.js';
 import { type Arm, type PROMPT_PLACES, REMEDY_ARM, RemedyContent, type RemedySite } from './remedy-schema.js';
 import { damaged, RemedyTensors } from './remedy-tensors.js';
@@ -39,6 +40,8 @@ export class Remedy {
     readonly content: RemedyContent,
     private readonly tensors: RemedyTensors | undefined,
     private readonly saes: ReadonlyMap<string, SparseAutoencoder>,
+    /** Keys of the texts that it was fitted on (`textKey`). */
+    readonly fittedTexts: ReadonlySet<string>,
   ) {}
 
   /** See `openRemedy`. */
@@ -57,7 +60,7 @@ export class Remedy {
         throw damaged(path, `${named.folder} takes states of ${sae.spec.dIn} channels, the model has ${content.model.hidden}`);
       saes.set(site, sae);
     }
-    const remedy = new Remedy(path, manifest, content, tensors, saes);
+    const remedy = new Remedy(path, manifest, content, tensors, saes, await readFittedTexts(path));
     // What is missing is told now, and not when the first text is to be changed.
     for (const arm of content.arms)
       for (const mode of arm.modes)
@@ -149,17 +152,23 @@ export function openRemedy(path: string): Promise<Remedy> {
   return Remedy.open(path);
 }
 
-/**
- * Writes remedy.json and remedy.safetensors; the caller finishes the directory.
- * @param tensors by `tensorName`
- */
+/** What a remedy is made of. */
+export interface MadeRemedy {
+  content: RemedyContent;
+  /** By `tensorName`. */
+  tensors: Readonly<Record<string, SafetensorsTensor>>;
+  /** The texts that it was fitted on. */
+  fittedTexts: readonly string[];
+}
+
+/** Writes remedy.json, remedy.safetensors and the keys of the texts fitted on; the caller finishes the directory. */
 export async function writeRemedy(
   directory: ArtifactDirectory,
-  content: RemedyContent,
-  tensors: Readonly<Record<string, SafetensorsTensor>>,
+  { content, tensors, fittedTexts }: MadeRemedy,
   signal?: AbortSignal,
 ): Promise<void> {
   const checked = RemedyContent.parse(content);
+  await writeFittedTexts(directory, fittedTexts);
   if (checked.sites.length > 0) await writeSafetensors(directory.file(TENSORS), tensors, { kind: content.kind }, signal);
   await writeFileAtomic(directory.file(CONTENT), `${JSON.stringify(checked, null, 1)}\n`);
 }

@@ -22,11 +22,12 @@ import { openSae } from '../sae/formats/open-sae.js';
 import { writeSaeLens } from '../sae/formats/saelens.js';
 import type { OpenedSae } from '../sae/formats/stored-sae.js';
 import { sinkThreshold } from '../sae/states.js';
-import type { MadeRemedy, PreparedRemedy } from './align.js';
+import type { PreparedRemedy } from './align.js';
 import type { AlignOptions } from './align-options.js';
 import { withRows } from './chosen-rows.js';
-import { contrastOfCorpus } from './contrast.js';
+import { contrastOfCorpus, fittedTexts } from './contrast.js';
 import { meanLength } from './linear-evaluation.js';
+import type { MadeRemedy } from './remedy.js';
 import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, type BesideControls, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
@@ -212,7 +213,7 @@ async function makeSae(
     arms,
     notes: notesOf(sites, tokenizer),
   };
-  return { content: { ...content, summary: summarise(content) }, tensors };
+  return { content: { ...content, summary: summarise(content) }, tensors, fittedTexts: fittedTexts(contrast) };
 }
 
 function settingsOf(options: Options): Omit<SaeAlignmentSettings, 'shuffles'> {

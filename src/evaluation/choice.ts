@@ -55,6 +55,12 @@ export async function choose(run: Run, part: VerifiedTexts): Promise<FoundChoice
     auc: aucOf(found[i + 1]),
     ...(costs && { kl: finite(costs[i]) }),
   }));
+  if (before === null)
+    throw new MoralscopeError(
+      'bad-data',
+      `The ${texts.length} texts of ${part.set.name} that choose the strength lack a good or a bad one.`,
+      'Give a larger data set first.',
+    );
   const best = bestOf(candidates, options.maxDamage);
   const { variant } = jobs[best];
   const kinds = kindsOf(controls);

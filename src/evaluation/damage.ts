@@ -1,6 +1,7 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import { byBeginning, cutIntoBatches, padBatch, rowsWithLogits, type TokenisedTexts, tokenise } from '../activations/batches.js';
 import { REMEDY_ARM } from '../alignment/remedy-schema.js';
+import { finite } from '../diagnosis/figure.js';
 import { MoralscopeError, throwIfCancelled } from '../errors.js';
 import { shapeOf } from '../model/intervention.js';
 import type { Steering } from '../model/steering.js';
@@ -42,7 +43,7 @@ export async function measureDamage(run: Run, { variant, strength }: Chosen): Pr
   const figures = sums.slice(0, strengths.length).map((each) => each.figures(STATISTICS, { bootstraps, seed }));
   const arms = controls.map(({ name, kind }, i) => {
     const { tokens, kl, steered: nats } = sums[strengths.length + i].totals();
-    return { name, kind, kl: kl / tokens, perplexity: Math.exp(nats / tokens) };
+    return { name, kind, kl: finite(kl / tokens), perplexity: finite(Math.exp(nats / tokens)) };
   });
   const totals = sums.map((each) => each.totals());
   return {
@@ -54,7 +55,7 @@ export async function measureDamage(run: Run, { variant, strength }: Chosen): Pr
       strength: each,
       kl: figures[i].kl,
       rise: figures[i].rise,
-      perplexity: Math.exp(totals[i].steered / totals[i].tokens),
+      perplexity: finite(Math.exp(totals[i].steered / totals[i].tokens)),
     })),
     controls: kindsOf(controls).flatMap((kind) => {
       const of = arms.filter((arm) => arm.kind === kind);

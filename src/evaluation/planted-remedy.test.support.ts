@@ -71,7 +71,8 @@ export async function writePlantedRemedy({
     threads: 1,
   });
   const states = await activations.read(1, 'last');
-  const { valence, ids } = labelledCorpus(corpus);
+  const labelled = labelledCorpus(corpus);
+  const { valence, ids } = labelled;
   const train = splitTexts(ids.length, 0).train;
   const meanOf = (keep: (text: number) => boolean) => {
     const own = train.filter(keep);
@@ -134,6 +135,8 @@ export async function writePlantedRemedy({
     inputs: [],
   };
   const directory = await ArtifactDirectory.open(out, identity);
-  await writeRemedy(directory, content, tensors);
+  const { texts: judged } = labelled;
+  const { train: fitted, validation } = splitTexts(ids.length, 0);
+  await writeRemedy(directory, { content, tensors, fittedTexts: [...fitted, ...validation].map((text) => judged[text]) });
   await directory.finish({});
 }

@@ -18,7 +18,7 @@ function odds(distance: number, bias = 0, name = 'texts'): Float64Array {
 
 interface World {
   after: Float64Array;
-  controls?: readonly [kind: ControlKind, n: number, distance: number][];
+  controls?: readonly [kind: ControlKind, n: number, distance: number, noise?: string][];
   knows?: number;
   words?: number;
   recalibrated?: number;
@@ -49,8 +49,12 @@ function measured({
     {
       before: odds(0.4),
       remedy: [odds(0.4), after],
-      controls: controls.flatMap(([kind, n, distance]) =>
-        Array.from({ length: n }, (_, i) => ({ name: `${kind}-${i}`, kind, odds: odds(distance + (i - n / 2) / (20 * n)) })),
+      controls: controls.flatMap(([kind, n, distance, noise]) =>
+        Array.from({ length: n }, (_, i) => ({
+          name: `${kind}-${i}`,
+          kind,
+          odds: odds(distance + (i - n / 2) / (20 * n), 0, noise),
+        })),
       ),
     },
     { knows: odds(knows, 0, 'probe'), bagOfWords: odds(words, 0, 'words'), recalibrated: odds(recalibrated, 0, 'logistic') },
@@ -85,6 +89,7 @@ const WORLDS: Record<Exclude<Outcome, 'empty'>, World> = {
     ],
   },
   'no controls': { after: odds(1.2), controls: [['shuffled', 3, 0.4]] },
+  'no floors': { after: odds(1.2), words: Number.NaN },
   'bias only': { after: odds(0.4, 1.5) },
   worse: { after: odds(-0.2) },
   nothing: { after: odds(0.4) },
@@ -133,6 +138,30 @@ describe('a verdict on one data set', () => {
     expect(verified({ after: odds(1.2), controls: [] }).told).toContain('No control stands beside it');
   });
 
+  test('needs more than 97.5% of the controls below it, and of few the best one beaten beyond chance', () => {
+    const after = odds(1.2);
+    const [close] = measured({ after, controls: [['random', 100, 1.18]] }).controls;
+    const aucs = measured({ after, controls: [['random', 100, 1.18]] }).arms.map(({ auc }) => auc!);
+    expect(close.bar).toBe(aucs.sort((a, b) => a - b)[98]);
+    const [twenty] = measured({ after, controls: [['shuffled', 20, 1.18]] }).controls;
+    expect(twenty.bar).toBe(twenty.auc.max);
+    expect(twenty.above).toBeUndefined();
+    // A single control that reads the texts otherwise, and is lower by no more than chance.
+    const beside = (distance: number) =>
+      verified({
+        after,
+        controls: [
+          ['shuffled', 20, 0.4],
+          ['unaligned', 1, distance, 'other noise'],
+        ],
+      });
+    const [, near] = beside(1.1).controls;
+    expect(near.bar).toBeLessThan(verified({ after }).after.auc.value!);
+    expect(near.above!.ci95![0]).toBeLessThan(0);
+    expect(beside(1.1).outcome).toBe('not above controls');
+    expect(beside(0.5).outcome).toBe('better');
+  });
+
   test('stands on nothing where a kind of control gives no numbers', () => {
     const { outcome, told, controls } = verified({
       after: odds(1.2),
@@ -178,10 +207,13 @@ describe('the verdict', () => {
     expect(overall([own('better')]).text).toContain('nothing is shown to transfer');
   });
 
-  test('names the data set on which it fails, and the one that it harms', () => {
-    const { outcome, text } = overall([other('better'), { ...other('worse'), name: 'third' }]);
-    expect(outcome).toBe('repairs');
-    expect(text).toContain('On third: good and bad are told apart worse than before.');
+  test('is no repair where another data set is harmed, and names both', () => {
+    const { outcome, text } = overall([other('better'), { ...other('worse'), name: 'third' }, own('nothing')]);
+    expect(outcome).toBe('mixed');
+    expect(text).toContain('on other, and worse than before on third');
+    expect(text).toContain('On own: no change is seen.');
+    expect(overall([own('not above controls'), other('worse')]).outcome).toBe('like its controls');
+    expect(overall([own('bias only'), other('worse')]).outcome).toBe('worse');
   });
 
   test.each([
@@ -192,6 +224,7 @@ describe('the verdict', () => {
       'controls do as well (random): the direction in which it pushes states does not matter',
     ],
     ['no controls', 'unproven', 'align --controls'],
+    ['no floors', 'unproven', 'a floor could not be computed'],
     ['bias only', 'shifts', 'only shifts the bias'],
     ['worse', 'worse', 'does harm'],
     ['nothing', 'nothing', 'is ruled out'],

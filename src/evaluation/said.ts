@@ -73,7 +73,7 @@ export function saidFigures(
       bias: estimate(at.bias),
       change: difference(minus(at.auc, before.auc)),
     })),
-    controls: controlsByKind(arms, after.auc.value),
+    controls: controlsByKind(arms, after.auc, (best) => bootstrap.auc(odds.controls[best].odds)),
     arms: arms.map(({ pairsRight: _, ...arm }) => arm),
     knows: { auc: estimate(knows, AUC, NO_PROBE), ...(knownPairs && { pairsRight: estimate(knownPairs, AUC, NO_PROBE) }) },
     floors: { bagOfWords: estimate(bagOfWords, AUC, NO_WORDS), recalibrated: estimate(recalibrated, AUC, NO_LOGISTIC) },
@@ -106,8 +106,15 @@ function said({
 
 type ArmFigures = { kind: ControlKind; auc: number | null; bias: number | null; pairsRight: number | null };
 
-/** Controls of each kind, in the order in which kinds appear; p says how often one does as well as the remedy: always, where that gives no numbers. */
-function controlsByKind(arms: readonly ArmFigures[], remedy: number): Controls[] {
+/** Fewer controls of a kind than this have no 97.5% quantile to speak of. */
+export const FEWEST_CONTROLS = 20;
+
+/**
+ * Controls of each kind, in the order in which kinds appear; p says how often one does as well as the remedy: always, where that gives no
+ * numbers.
+ * @param drawn the AUC of the arm at this place, under the bootstrap
+ */
+function controlsByKind(arms: readonly ArmFigures[], remedy: Drawn, drawn: (arm: number) => Drawn): Controls[] {
   return [...new Set(arms.map(({ kind }) => kind))].flatMap((kind) => {
     // An arm under which the model gives no numbers is no control.
     const own = arms.filter((arm) => arm.kind === kind && arm.auc !== null);
@@ -115,8 +122,22 @@ function controlsByKind(arms: readonly ArmFigures[], remedy: number): Controls[]
       spreadOf(own.map((arm) => arm[field])),
     );
     if (!auc || !bias) return [];
-    const hits = own.filter((arm) => !(arm.auc! < remedy)).length;
-    return [{ kind, n: own.length, auc, bias, ...(pairsRight && { pairsRight }), p: (1 + hits) / (1 + own.length) }];
+    const sorted = own.map((arm) => arm.auc!).sort((a, b) => a - b);
+    const bar = sorted[Math.min(own.length, Math.ceil(0.975 * (own.length + 1))) - 1];
+    const hits = sorted.filter((value) => !(value < remedy.value)).length;
+    const best = arms.findIndex((arm) => arm.kind === kind && arm.auc === sorted.at(-1));
+    return [
+      {
+        kind,
+        n: own.length,
+        auc,
+        bias,
+        ...(pairsRight && { pairsRight }),
+        bar,
+        ...(own.length < FEWEST_CONTROLS && { above: difference(minus(remedy, drawn(best))) }),
+        p: (1 + hits) / (1 + own.length),
+      },
+    ];
   });
 }
 

@@ -39,6 +39,10 @@ const Controls = z.object({
   auc: Spread,
   bias: Spread,
   pairsRight: Spread.optional(),
+  /** What the remedy's AUC must be above: of n controls the ceil(.975 (n + 1))-th smallest, at most the largest. */
+  bar: z.number(),
+  /** Of a kind with fewer than 20 controls: the remedy's AUC less that of the best of them, which must be above 0. */
+  above: Estimate.optional(),
   /** (1 + controls whose AUC is at least the remedy's) / (1 + controls). */
   p: z.number(),
 });
@@ -52,7 +56,7 @@ const VerifiedSet = z.object({
   kind: z.enum(SET_KINDS),
   sha256: z.string(),
   authored: z.boolean().nullable(),
-  /** Whether the remedy was fitted on this data set; the texts here are then those that it was not fitted on. */
+  /** Whether the remedy was fitted on this data set, or on one that shares a twentieth of its texts; the texts here are then those that it was not fitted on. */
   fittedOn: z.boolean(),
   /** The same in plain words. */
   relation: z.string(),
@@ -88,7 +92,17 @@ const VerifiedSet = z.object({
   gap: Estimate,
   /** (says after - says before) / (knows - says before), by AUC; empty where the interval of the gap holds 0. */
   gapClosed: Estimate,
-  outcome: z.enum(['better', 'not above controls', 'not above floors', 'bias only', 'worse', 'nothing', 'no controls', 'empty']),
+  outcome: z.enum([
+    'better',
+    'not above controls',
+    'not above floors',
+    'no floors',
+    'bias only',
+    'worse',
+    'nothing',
+    'no controls',
+    'empty',
+  ]),
   /** The outcome in plain words. */
   told: z.string(),
 });
@@ -115,10 +129,10 @@ const Damage = z.object({
   tokens: z.number(),
   before: z.object({ nats: Estimate, perplexity: z.number() }),
   /** KL(untouched || steered), and the rise of the mean negative log-likelihood; nats a token. */
-  remedy: z.array(z.object({ strength: z.number(), kl: Estimate, rise: Estimate, perplexity: z.number() })),
+  remedy: z.array(z.object({ strength: z.number(), kl: Estimate, rise: Estimate, perplexity: z.number().nullable() })),
   /** At the remedy's strength. */
   controls: z.array(z.object({ kind: ControlKind, n: z.number(), kl: Spread })),
-  arms: z.array(z.object({ name: z.string(), kind: ControlKind, kl: z.number(), perplexity: z.number() })),
+  arms: z.array(z.object({ name: z.string(), kind: ControlKind, kl: z.number().nullable(), perplexity: z.number().nullable() })),
 });
 export type Damage = z.infer<typeof Damage>;
 
@@ -148,12 +162,13 @@ const Rediagnosis = z.object({
 export type Rediagnosis = z.infer<typeof Rediagnosis>;
 
 /**
- * `repairs`: better than every kind of control and both floors on another data set than the one fitted on. `fits`: on that one alone.
- * `recalibrates`: better than controls, not than both floors. `like its controls`, `unproven` (no controls), `shifts` (the bias alone), `worse`,
+ * `repairs`: better than every kind of control and both floors on another data set than the one fitted on. and worse on none. `mixed`: worse on another. `fits`: on that one alone.
+ * `recalibrates`: better than controls, not than both floors. `like its controls`, `unproven` (no controls, or no floors), `shifts` (the bias alone), `worse`,
  * `nothing`.
  */
 export const VERDICTS = [
   'repairs',
+  'mixed',
   'fits',
   'recalibrates',
   'like its controls',

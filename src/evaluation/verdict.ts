@@ -1,12 +1,11 @@
 /** @file Plain words for what a remedy does; they never say more than the figures beside them. */
 import { number } from '../diagnosis/verdict.js';
 import { side } from './paired-bootstrap.js';
+import { FEWEST_CONTROLS } from './said.js';
 import type { Controls, Estimate, Outcome, Verification, VerifiedSet } from './schema.js';
 
 type MeasuredSet = Omit<VerifiedSet, 'outcome' | 'told'>;
 
-/** Fewer controls of a kind than this have no 97.5% quantile to speak of: the remedy must be above all of them. */
-const FEWEST = 20;
 /** Nats a token on general text below which damage is small. */
 const SMALL_DAMAGE = 0.05;
 
@@ -22,8 +21,9 @@ function outcomeOf(set: MeasuredSet): Outcome {
   const moved = side(change.auc);
   if (moved < 0) return 'worse';
   if (moved === 0) return side(change.bias) === 0 ? 'nothing' : 'bias only';
-  if (withoutNumbers(set).length > 0 || !controls.some(({ n }) => n >= FEWEST)) return 'no controls';
+  if (withoutNumbers(set).length > 0 || !controls.some(({ n }) => n >= FEWEST_CONTROLS)) return 'no controls';
   if (controls.some((control) => !isAbove(set, control))) return 'not above controls';
+  if (Object.values(aboveFloors).some(({ value }) => value === null)) return 'no floors';
   return Object.values(aboveFloors).every((floor) => side(floor) > 0) ? 'better' : 'not above floors';
 }
 
@@ -32,11 +32,8 @@ const withoutNumbers = ({ arms, controls }: MeasuredSet) => [
   ...new Set(arms.map(({ kind }) => kind).filter((kind) => controls.every((control) => control.kind !== kind))),
 ];
 
-/** The bar that controls of a kind set. */
-const barOf = ({ auc, n }: Controls) => (n >= FEWEST ? auc.q975 : auc.max);
-
-function isAbove({ after }: MeasuredSet, control: Controls): boolean {
-  return after.auc.value !== null && after.auc.value > barOf(control);
+function isAbove({ after }: MeasuredSet, { bar, above }: Controls): boolean {
+  return after.auc.value !== null && after.auc.value > bar && (above === undefined || side(above) > 0);
 }
 
 function toldOf(set: MeasuredSet, outcome: Outcome): string {
@@ -56,8 +53,8 @@ function toldOf(set: MeasuredSet, outcome: Outcome): string {
   for (const control of controls)
     sentences.push(
       `${isAbove(set, control) ? 'Above' : 'NOT above'} ${control.n} ${control.kind} control${control.n === 1 ? '' : 's'} (mean ${number(control.auc.mean)}, ${
-        control.n >= FEWEST ? '97.5% quantile' : 'largest'
-      } ${number(barOf(control))}; p = ${number(control.p, 3)})`,
+        control.above ? `largest ${number(control.bar)}, difference ${shown(control.above)}` : `bar ${number(control.bar)}`
+      }; p = ${number(control.p, 3)})`,
     );
   sentences.push(
     ...(['bagOfWords', 'recalibrated'] as const).map((floor) => {
@@ -96,6 +93,13 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
 
   const apart = `${at} the model says good and bad apart better than`;
   const [better, transferred] = [named(['better']), named(['better'], others)];
+  const harmed = named(['worse'], others);
+  if (transferred.length > 0 && harmed.length > 0)
+    return verdict(
+      'mixed',
+      [...transferred, ...harmed],
+      `${apart} with every kind of control, and than both floors, on ${names(transferred)}, and worse than before on ${names(harmed)}: neither was fitted on, so this is no repair.`,
+    );
   if (transferred.length > 0) {
     const gains = transferred.map(({ change }) => signed(change.auc)).join(', ');
     return verdict(
@@ -127,7 +131,21 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
     return verdict(
       'unproven',
       unproven,
-      `${apart} before on ${names(unproven)}; without ${FEWEST} controls nothing says that it is the remedy's doing (align --controls).`,
+      `${apart} before on ${names(unproven)}; without ${FEWEST_CONTROLS} controls nothing says that it is the remedy's doing (align --controls).`,
+    );
+  const floorless = named(['no floors']);
+  if (floorless.length > 0)
+    return verdict(
+      'unproven',
+      floorless,
+      `${apart} with every kind of control on ${names(floorless)}, but a floor could not be computed there, so nothing says that as much cannot be had without touching the model.`,
+    );
+  const worse = named(['worse']);
+  if (worse.length > 0)
+    return verdict(
+      'worse',
+      worse,
+      `${at} the remedy does harm: good and bad are told apart worse than before on ${names(worse)}.`,
     );
   const shifted = named(['bias only']);
   if (shifted.length > 0)
@@ -137,13 +155,6 @@ export function overallVerdict({ sets, damage, choice }: Judged): Verification['
       `${at} the remedy only shifts the bias on ${names(shifted)} (${shifted
         .map(({ change }) => `${signed(change.bias)} nats`)
         .join(', ')}): the model is not seen to tell good from bad any better.`,
-    );
-  const worse = named(['worse']);
-  if (worse.length > 0)
-    return verdict(
-      'worse',
-      worse,
-      `${at} the remedy does harm: good and bad are told apart worse than before on ${names(worse)}.`,
     );
   const unmoved = named(['nothing']);
   if (unmoved.length === 0) return verdict('nothing', sets, `${at} nothing could be measured.`);
@@ -178,6 +189,7 @@ const BRIEFLY: Readonly<Record<Outcome, string>> = {
   'not above floors': 'better than every kind of control, not than both floors',
   'not above controls': 'better than before, no better than its controls',
   'no controls': 'better than before, with no controls to tell by',
+  'no floors': 'better than every kind of control, with a floor missing',
   'bias only': 'the bias moves, and nothing else',
   worse: 'good and bad are told apart worse than before',
   nothing: 'no change is seen',
@@ -190,7 +202,7 @@ function costOf({ damage, choice }: Pick<Judged, 'damage' | 'choice'>): string {
   const { value } = at.kl;
   return `On ${damage.source}, active at every position, it costs ${shown(at.kl, 3)} nats a token of KL (${count(damage.tokens)} tokens; ${
     value < SMALL_DAMAGE ? 'below' : 'NOT below'
-  } ${number(SMALL_DAMAGE)}), perplexity ${damage.before.perplexity.toFixed(1)} to ${at.perplexity.toFixed(1)}.`;
+  } ${number(SMALL_DAMAGE)}), perplexity ${damage.before.perplexity.toFixed(1)} to ${at.perplexity?.toFixed(1) ?? 'no number'}.`;
 }
 
 /** .71 [.68, .73], or why there is none. */

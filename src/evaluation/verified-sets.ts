@@ -1,7 +1,7 @@
+import { textKey } from '../alignment/fitted-texts.js';
 import type { RemedyContent } from '../alignment/remedy-schema.js';
 import { splitTexts } from '../diagnosis/split.js';
 import { MoralscopeError } from '../errors.js';
-import { actionText, normalisedText } from '../moral/text.js';
 import { Random } from '../random.js';
 import { crossFolds, type Fold } from './held-out-scores.js';
 import { type LabelledTexts, ofUnits } from './labelled-texts.js';
@@ -24,12 +24,16 @@ export interface VerifiedTexts {
 }
 
 const FEWEST_UNITS = 20;
+/** A set that shares more of its units than this with the texts fitted on is no other data set. */
+const SAME = 0.05;
 /** Of the first data set, where the one fitted on is not given. */
 const CHOOSING_SHARE = 0.3;
 
 export interface PartOptions {
   /** What the remedy was fitted on, and the seed of its split (`splitTexts` by text, or by pair). */
   remedy: Pick<RemedyContent, 'corpus' | 'seed'>;
+  /** Keys of the texts that it was fitted on. */
+  fittedTexts: ReadonlySet<string>;
   maxTexts: number;
   seed: number;
 }
@@ -37,21 +41,15 @@ export interface PartOptions {
 /**
  * Deals out parts. Of the data set fitted on: training and validation texts as `align` split them, the latter to choose the strength, test texts
  * to judge. Any other is judged on whole, its probe and floors cross-fitted; of the first one 30% choose the strength where the one fitted on
- * is not there. A text that the remedy was fitted on is left out of every other set.
+ * is not there. A text that the remedy was fitted on, or its strength chosen by, is left out of every other set; a set of which that is a
+ * twentieth or more is as good as the one fitted on.
  * @throws MoralscopeError `bad-data` for a set with too few texts
  */
-export function dealParts(sets: readonly LabelledTexts[], { remedy, maxTexts, seed }: PartOptions): VerifiedTexts[] {
+export function dealParts(sets: readonly LabelledTexts[], { remedy, fittedTexts, maxTexts, seed }: PartOptions): VerifiedTexts[] {
   const isFitted = (set: LabelledTexts) =>
     remedy.corpus !== null && set.sha256 === remedy.corpus.sha256 && (set.kind === 'pairs') === remedy.corpus.pairs;
   const fitted = sets.find(isFitted);
-  const used = new Set<string>();
-  if (fitted) {
-    const { train, validation } = splitTexts(fitted.units, remedy.seed);
-    const units = new Set([...train, ...validation]);
-    fitted.texts.forEach((text, i) => {
-      if (units.has(fitted.unit[i])) used.add(formOf(text));
-    });
-  }
+  const choosing = new Set<string>();
   return sets.map((set, i) => {
     if (set.units < FEWEST_UNITS)
       throw new MoralscopeError(
@@ -60,14 +58,18 @@ export function dealParts(sets: readonly LabelledTexts[], { remedy, maxTexts, se
         'Give a larger data set.',
       );
     if (set === fitted) return fittedParts(set, remedy.seed, maxTexts, seed);
-    const unseen = unseenUnits(set, used);
+    const fittedOn = unitsWith(set, (key) => fittedTexts.has(key));
+    const unseen = unitsWith(set, (key) => fittedTexts.has(key) || choosing.has(key), false);
     if (unseen.length < FEWEST_UNITS)
       throw new MoralscopeError(
         'bad-data',
         `Of ${set.name} ${unseen.length} ${set.pairs ? 'pairs' : 'texts'} are left that the remedy was not fitted on; at least ${FEWEST_UNITS} are needed.`,
         'Give another data set.',
       );
-    return otherParts(set, unseen, { choosing: !fitted && i === 0, maxTexts, seed, known: remedy.corpus });
+    const shared = fittedOn.length / set.units;
+    const part = otherParts(set, unseen, { choosing: !fitted && i === 0, maxTexts, seed, known: remedy.corpus, shared });
+    for (const text of part.choose) choosing.add(textKey(part.set.texts[text]));
+    return part;
   });
 }
 
@@ -99,7 +101,13 @@ function fittedParts(set: LabelledTexts, splitSeed: number, maxTexts: number, se
 function otherParts(
   set: LabelledTexts,
   unseen: Int32Array,
-  { choosing, maxTexts, seed, known }: { choosing: boolean; maxTexts: number; seed: number; known: RemedyContent['corpus'] },
+  {
+    choosing,
+    maxTexts,
+    seed,
+    known,
+    shared,
+  }: { choosing: boolean; maxTexts: number; seed: number; known: RemedyContent['corpus']; shared: number },
 ): VerifiedTexts {
   const order = new Random(seed, 'choosing units').shuffle(unseen.slice());
   const chosen = choosing ? order.subarray(0, Math.round(CHOOSING_SHARE * order.length)) : order.subarray(0, 0);
@@ -111,10 +119,13 @@ function otherParts(
   const positions = Int32Array.from(kept.unit.keys());
   return {
     set: kept,
-    fittedOn: false,
+    fittedOn: shared >= SAME,
     relation: [
-      known ? `another data set than ${known.name}, which the remedy was fitted on` : 'the remedy was fitted on no data set',
-      known && choosing ? `${known.name} was not given, so texts in common are not known` : undefined,
+      shared >= SAME
+        ? `shares ${Math.round(100 * shared)}% of its ${set.pairs ? 'pairs' : 'texts'} with ${known?.name ?? 'those'} that the remedy was fitted on, which are left out: as good as the same data set`
+        : known
+          ? `another data set than ${known.name}, which the remedy was fitted on`
+          : 'the remedy was fitted on no data set',
       choosing ? '30% of it chose the strength' : undefined,
     ]
       .filter((part) => part !== undefined)
@@ -127,17 +138,14 @@ function otherParts(
   };
 }
 
-/** The units of which no text is among those used. */
-function unseenUnits({ texts, unit, units }: LabelledTexts, used: ReadonlySet<string>): Int32Array {
-  const seen = new Uint8Array(units);
+/** The units of which some text is such a one; or those of which none is. */
+function unitsWith({ texts, unit, units }: LabelledTexts, is: (key: string) => boolean, some = true): Int32Array {
+  const found = new Uint8Array(units);
   texts.forEach((text, i) => {
-    if (used.has(formOf(text))) seen[unit[i]] = 1;
+    if (is(textKey(text))) found[unit[i]] = 1;
   });
-  return Int32Array.from({ length: units }, (_, u) => u).filter((u) => seen[u] === 0);
+  return Int32Array.from({ length: units }, (_, u) => u).filter((u) => (found[u] === 1) === some);
 }
-
-/** What makes two texts the same, whatever file they are from. */
-const formOf = (text: string) => normalisedText(actionText(text));
 
 /** How many units hold about so many texts. */
 function unitsOf({ texts, units }: LabelledTexts, most: number): number {

@@ -66,7 +66,12 @@ export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<
   const template = options.template ?? remedy.content.template ?? DEFAULT_TEMPLATE;
   checkTemplate(template);
   const { sets, corpora } = await readSets({ corpus, pairs, labelled }, signal);
-  const parts = dealParts(sets, { remedy: remedy.content, maxTexts: options.maxTexts, seed: options.seed });
+  const parts = dealParts(sets, {
+    remedy: remedy.content,
+    fittedTexts: remedy.fittedTexts,
+    maxTexts: options.maxTexts,
+    seed: options.seed,
+  });
   const general = await generalTexts(options);
   const model = await LanguageModel.open(source, { threads, ...work });
   try {

@@ -75,7 +75,7 @@ export function paretoPlot(set: VerifiedSet, { damage, choice }: Verification): 
   ];
   const controls = set.arms.flatMap(({ name, kind, auc }) => {
     const cost = damage.arms.find((arm) => arm.name === name)?.kl;
-    return auc === null || cost === undefined ? [] : [{ name, kind, cost, gain: auc - before }];
+    return auc === null || cost === null || cost === undefined ? [] : [{ name, kind, cost, gain: auc - before }];
   });
   const kinds = [...new Set(controls.map(({ kind }) => kind))];
   const picture = draw(`${set.name}: gain of AUC against KL on general text`, {

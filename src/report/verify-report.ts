@@ -53,6 +53,7 @@ const OUTCOMES: Readonly<Record<Outcome, { text: string; good: boolean }>> = {
   'not above floors': { text: '○ above controls, not above floors', good: false },
   'not above controls': { text: '○ no better than controls', good: false },
   'no controls': { text: '○ better, without controls', good: false },
+  'no floors': { text: '○ above controls, a floor missing', good: false },
   'bias only': { text: '○ shifts the bias alone', good: false },
   worse: { text: '× worse', good: false },
   nothing: { text: '○ no change seen', good: false },
@@ -120,10 +121,10 @@ ${cell(set.before[of], digits)}${cell(set.after[of], digits)}${cell(set.change[o
   const controls = sets.flatMap((set) =>
     set.controls.map(
       (
-        { kind, n, auc, bias, pairsRight, p },
+        { kind, n, auc, bias, pairsRight, bar, p },
         i,
       ) => html`<tr>${i === 0 ? html`<th scope="row">${set.name}</th>` : html`<td></td>`}<td>${CONTROLS[kind].name}</td><td>${n}</td>
-<td class="number"><b>${decimal(auc.mean, 3)}</b> <small>${spreadText(auc, 3)}</small></td><td class="number">${decimal(auc.max, 3)}</td><td class="number">${probabilityText(p)}</td>
+<td class="number"><b>${decimal(auc.mean, 3)}</b> <small>${spreadText(auc, 3)}</small></td><td class="number">${decimal(bar, 3)}</td><td class="number">${probabilityText(p)}</td>
 <td class="number">${pairsRight ? spreadText(pairsRight, 3) : '–'}</td><td class="number">${spreadText(bias)}</td></tr>\n`,
     ),
   );
@@ -162,7 +163,7 @@ ${
     ? html`<p class="none">The remedy was made without controls (align --controls).</p>`
     : scrollingTable(
         'Controls',
-        heads(['data set', 'control', 'number', 'AUC: mean, middle 95%', 'largest', 'p', 'pairs right', 'bias']),
+        heads(['data set', 'control', 'number', 'AUC: mean, middle 95%', 'bar', 'p', 'pairs right', 'bias']),
         controls,
       )
 }
@@ -203,7 +204,7 @@ function damageSection({ damage, choice }: Verification): Section {
   const { before, remedy, controls } = damage;
   const rows = remedy.map(
     ({ strength, kl, rise, perplexity }) =>
-      html`<tr><th scope="row">${strength}${strength === choice.chosen.strength && ' (chosen)'}</th>${cell(kl, 4)}${cell(rise, 4)}<td class="number">${decimal(perplexity, 2)}</td></tr>\n`,
+      html`<tr><th scope="row">${strength}${strength === choice.chosen.strength && ' (chosen)'}</th>${cell(kl, 4)}${cell(rise, 4)}<td class="number">${perplexity === null ? '–' : decimal(perplexity, 2)}</td></tr>\n`,
   );
   const others = controls.map(
     ({ kind, n, kl }) =>
