@@ -84,12 +84,16 @@ function fittedParts(set: LabelledTexts, splitSeed: number, maxTexts: number, se
   const kept = ofUnits(set, Int32Array.of(...train, ...validation, ...test));
   const part = (from: number, to: number) =>
     Int32Array.from(kept.unit.keys()).filter((text) => kept.unit[text] >= from && kept.unit[text] < to);
+  const fewer =
+    train.length < split.train.length
+      ? `; probe and floors are fitted on ${train.length} of its ${split.train.length}, the remedy was on all`
+      : '';
   const middle = train.length + validation.length;
   const parts = { train: part(0, train.length), validation: part(train.length, middle), test: part(middle, kept.units) };
   return {
     set: kept,
     fittedOn: true,
-    relation: `the data set that the remedy was fitted on, judged on the 20% of its ${set.pairs ? 'pairs' : 'texts'} that played no part in it`,
+    relation: `the data set that the remedy was fitted on, judged on the 20% of its ${set.pairs ? 'pairs' : 'texts'} that played no part in it${fewer}`,
     test: parts.test,
     choose: parts.validation,
     folds: [parts],
