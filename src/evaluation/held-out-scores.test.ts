@@ -46,6 +46,40 @@ describe('cross-fitting', () => {
     expect(auc(byLogistic, labels(valence))).toBeGreaterThan(0.8);
   });
 
+  test.each([
+    [20, 0.02],
+    [50, 0.008],
+  ])('is not held down by what sets the folds of %i texts apart in their balance', async (n, tolerance) => {
+    const samples = 80;
+    const bias = { probe: 0, recalibrated: 0 };
+    for (let sample = 0; sample < samples; sample++) {
+      const random = new Random(sample, 'balance', n);
+      const valence = Float32Array.from({ length: n }, () => (random.below(2) === 0 ? 1 : -1));
+      const data = valence.map((v) => random.normal() + 0.75 * v);
+      const folds = crossFolds({ unit: Int32Array.from({ length: n }, (_, i) => i), units: n }, sample);
+      // One column: but for its sign a fit cannot be wrong, so the truth is what the column itself tells of these texts, .856 on average.
+      const truth = auc(data, labels(valence));
+      bias.probe += (auc(await probeScores({ n, d: 1, data }, valence, folds, matmul), labels(valence)) - truth) / samples;
+      bias.recalibrated += (auc(await recalibratedScores(data, valence, folds), labels(valence)) - truth) / samples;
+    }
+    expect(Math.abs(bias.probe)).toBeLessThan(tolerance);
+    expect(Math.abs(bias.recalibrated)).toBeLessThan(tolerance);
+  });
+
+  test('chooses a penalty where the validation texts are all judged alike', async () => {
+    const n = 60;
+    const random = new Random(4, 'alike');
+    const valence = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 || (i >= 40 && i < 45) ? 1 : -1));
+    const data = Float32Array.from(
+      { length: n * 3 },
+      (_, at) => random.normal() + (at % 3 === 1 ? 2 * valence[(at / 3) | 0] : 0),
+    );
+    const range = (from: number, to: number) => Int32Array.from({ length: to - from }, (_, i) => from + i);
+    const fold = { train: range(0, 40), validation: range(40, 45), test: range(45, n) };
+    const scores = await probeScores({ n, d: 3, data }, valence, [fold], matmul);
+    expect(auc(scores.subarray(45), labels(valence).subarray(45))).toBeGreaterThan(0.9);
+  });
+
   test('reads words of other texts alone', async () => {
     const n = 200;
     const random = new Random(1, 'words');

@@ -7,7 +7,7 @@ import { Random } from '../random.js';
 import { BagOfWords } from '../statistics/bag-of-words.js';
 import { chooseLogistic } from '../statistics/logistic.js';
 import { mean, standardDeviation } from '../statistics/resampling.js';
-import { determination, RidgePath } from '../statistics/ridge.js';
+import { RidgePath } from '../statistics/ridge.js';
 import type { LabelledTexts } from './labelled-texts.js';
 
 /** Texts by position: some to fit on, some to choose a penalty by, some to score. */
@@ -41,18 +41,27 @@ export function crossFolds({ unit, units }: Pick<LabelledTexts, 'unit' | 'units'
   });
 }
 
-type Scorer = (fold: Fold) => Promise<Float64Array | undefined>;
+/** Scores of texts, by position. */
+type Scorer = (positions: Int32Array) => Promise<Float32Array | Float64Array>;
 
 /**
- * Scores of all texts that some fold scores, NaN elsewhere. Folds have fits of their own, so with several each fold's scores are taken in
- * standard deviations from their mean.
+ * Scores of all texts that some fold scores, NaN elsewhere. Folds have fits of their own, so with several the scores of each are taken in
+ * standard deviations from the mean of what the same fit gives to its training and validation texts.
  */
-async function heldOut(texts: number, folds: readonly Fold[], score: Scorer): Promise<Float64Array> {
+async function heldOut(
+  texts: number,
+  folds: readonly Fold[],
+  fitted: (fold: Fold) => Promise<Scorer | undefined>,
+): Promise<Float64Array> {
   const scores = new Float64Array(texts).fill(Number.NaN);
   for (const fold of folds) {
-    const found = await score(fold);
-    if (!found) continue;
-    const [centre, spread] = folds.length > 1 ? [mean(found), standardDeviation(found) || 1] : [0, 1];
+    const score = await fitted(fold);
+    if (!score) continue;
+    // By the tested texts' own mean, what sets folds apart in their balance would be lost. Validation texts are out of sample, but a handful:
+    // alone they would lose as much. Training texts are scored in sample, too far apart, but so in all folds; together they come close.
+    const others = folds.length > 1 ? await score(Int32Array.of(...fold.train, ...fold.validation)) : [];
+    const [centre, spread] = folds.length > 1 ? [mean(others), standardDeviation(others) || 1] : [0, 1];
+    const found = await score(fold.test);
     fold.test.forEach((text, i) => {
       scores[text] = (found[i] - centre) / spread;
     });
@@ -60,32 +69,40 @@ async function heldOut(texts: number, folds: readonly Fold[], score: Scorer): Pr
   return scores;
 }
 
-/** The signed judgment as a ridge reads it from states [texts, d]; the penalty is the one with the best R2 on validation texts. */
+/** The signed judgment as a ridge reads it from states [texts, d]; the penalty is the one with the least squared error on validation texts. */
 export function probeScores(
   states: States,
   valence: Float32Array,
   folds: readonly Fold[],
   matmul: MatMul,
-  options: { standardise?: boolean } = {},
 ): Promise<Float64Array> {
-  return heldOut(valence.length, folds, async ({ train, validation, test }) => {
-    const rows = (positions: Int32Array) => select(states, positions).data;
-    const judged = (positions: Int32Array) => Float32Array.from(positions, (text) => valence[text]);
-    const path = await RidgePath.fit(rows(train), train.length, states.d, matmul, options);
-    const targets = await path.project(judged(train), 1);
-    const [onValidation, onTest] = [await path.basis(rows(validation)), await path.basis(rows(test))];
-    const truth = judged(validation);
-    let best = Number.NEGATIVE_INFINITY;
-    let chosen: Float32Array | undefined;
-    for (const lambda of LAMBDAS) {
-      const { coefficients } = path.solve(lambda, targets);
-      const [r2] = determination(truth, await path.predict(onValidation, coefficients, targets), 1);
-      if (!(r2 > best)) continue;
-      best = r2;
-      chosen = coefficients;
-    }
-    return chosen && Float64Array.from(await path.predict(onTest, chosen, targets));
-  });
+  return heldOut(valence.length, folds, (fold) => ridge(states, valence, fold, matmul));
+}
+
+async function ridge(
+  states: States,
+  valence: Float32Array,
+  { train, validation }: Fold,
+  matmul: MatMul,
+  options: { standardise?: boolean } = {},
+): Promise<Scorer> {
+  const rows = (positions: Int32Array) => select(states, positions).data;
+  const path = await RidgePath.fit(rows(train), train.length, states.d, matmul, options);
+  const targets = await path.project(
+    Float32Array.from(train, (text) => valence[text]),
+    1,
+  );
+  const onValidation = await path.basis(rows(validation));
+  let least = Number.POSITIVE_INFINITY;
+  let chosen: Float32Array = new Float32Array(path.size);
+  for (const lambda of LAMBDAS) {
+    const { coefficients } = path.solve(lambda, targets);
+    const predicted = await path.predict(onValidation, coefficients, targets);
+    // R2 would choose the same, but there is none where all of them are judged alike.
+    const error = predicted.reduce((sum, value, i) => sum + (value - valence[validation[i]]) ** 2, 0);
+    if (error < least) [least, chosen] = [error, coefficients];
+  }
+  return async (positions) => path.predict(await path.basis(rows(positions)), chosen, targets);
 }
 
 /** The same from counts of the texts' words, whose vocabulary is that of the training texts. */
@@ -98,8 +115,7 @@ export function bagOfWordsScores(
     const bag = BagOfWords.fit(Array.from(fold.train, (text) => texts[text]));
     if (bag.size === 0) return undefined;
     const states = { n: texts.length, d: bag.size, data: bag.matrix(texts) };
-    const scores = await probeScores(states, valence, [fold], matmul, { standardise: false });
-    return Float64Array.from(fold.test, (text) => scores[text]);
+    return ridge(states, valence, fold, matmul, { standardise: false });
   });
 }
 
@@ -107,13 +123,14 @@ export function bagOfWordsScores(
 export function recalibratedScores(logProbs: Float32Array, valence: Float32Array, folds: readonly Fold[]): Promise<Float64Array> {
   const labels = polarityLabels(valence);
   const states = { n: labels.length, d: logProbs.length / labels.length, data: logProbs };
-  return heldOut(labels.length, folds, async ({ train, validation, test }) => {
+  return heldOut(labels.length, folds, async ({ train, validation }) => {
     const part = (positions: Int32Array) => {
       const judged = positions.filter((text) => labels[text] >= 0);
       return { x: select(states, judged).data, labels: Array.from(judged, (text) => labels[text]) };
     };
     const [fitted, chosenOn] = [part(train), part(validation)];
     if (new Set(fitted.labels).size < 2 || chosenOn.labels.length === 0) return undefined;
-    return chooseLogistic(fitted, chosenOn, states.d).score(select(states, test).data);
+    const logistic = chooseLogistic(fitted, chosenOn, states.d);
+    return async (positions) => logistic.score(select(states, positions).data);
   });
 }
