@@ -5,6 +5,7 @@ import type { Change } from '../model/intervention.js';
 import { Random } from '../random.js';
 import { changedStates } from './changed-states.js';
 import type { Contrast, Labelling } from './contrast.js';
+import { meanLength } from './linear-evaluation.js';
 import { products } from './linear-fit.js';
 import { type LinearKind, linearSite, pushedAlong, readBy } from './linear-vectors.js';
 
@@ -138,20 +139,21 @@ describe('a planted direction', () => {
     return right / (scores.length / 2);
   };
 
+  const exchanged = Array.from({ length: 20 }, (_, i): Labelling => {
+    const signed = new Random(i, 'shuffle').shuffle(contrast.observed.signed.slice());
+    const sides = (among: Int32Array, sign: number) => among.filter((text) => sign * signed[text] > 0);
+    return {
+      signed,
+      pairs: (among) => {
+        const bad = sides(among, -1);
+        return Array.from(sides(among, 1).subarray(0, bad.length), (good, j): [number, number] => [good, bad[j]]);
+      },
+    };
+  });
+
   test.each(['caa', 'pca', 'amplify', 'conva'] as const)(
     '%s finds it; fits to shuffled judgments do not, and push as far',
     async (kind) => {
-      const exchanged = Array.from({ length: 20 }, (_, i): Labelling => {
-        const signed = new Random(i, 'shuffle').shuffle(contrast.observed.signed.slice());
-        const sides = (among: Int32Array, sign: number) => among.filter((text) => sign * signed[text] > 0);
-        return {
-          signed,
-          pairs: (among) => {
-            const bad = sides(among, -1);
-            return Array.from(sides(among, 1).subarray(0, bad.length), (good, j): [number, number] => [good, bad[j]]);
-          },
-        };
-      });
       const { change, shuffled, fit } = await linearSite(kind, states, contrast, exchanged, {}, matmul);
       expect(cosine(pushedAlong(change))).toBeGreaterThan(0.93);
       expect(share(readBy(change))).toBeGreaterThan(0.9);
@@ -168,6 +170,23 @@ describe('a planted direction', () => {
       for (const length of lengths) expect(length / own).toBeGreaterThan(0.5);
     },
   );
+
+  test('conva: fits to shuffled judgments take steps as long as its own from the training texts', async () => {
+    // Where channels differ in spread, a unit of z is another distance along each ridge.
+    const stretched = (x: Float32Array) => x.map((value, at) => (at % width < 4 ? 5 : 1) * value);
+    const wide = { ...states, train: stretched(states.train), validation: stretched(states.validation) };
+    const { change, shuffled } = await linearSite('conva', wide, contrast, exchanged, {}, matmul);
+    const stepOf = (of: Change) => {
+      const changed = changedStates(wide.train, width, at(of), 1);
+      return meanLength(
+        changed.map((value, i) => value - wide.train[i]),
+        width,
+      );
+    };
+    const own = stepOf(change);
+    expect(own).toBeGreaterThan(0.1);
+    for (const control of shuffled) expect(Math.abs(stepOf(control) / own - 1)).toBeLessThan(1e-4);
+  });
 
   test('states that say nothing are refused', async () => {
     const flat = { ...states, train: new Float32Array(600 * width).fill(7) };

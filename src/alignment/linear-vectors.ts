@@ -45,7 +45,8 @@ export interface LinearSettings {
  *   states' root mean square distance from their mean mu.
  * - `conva`: x + s max(0, (logit(P0) - w.x - b) / |w|^2) w, the smallest step to P(good) = P0 by a calibrated ridge probe.
  *
- * A shuffled control pushes as far as the remedy does: its vector is as long (caa, pca, amplify), or its probe as steep (conva).
+ * A shuffled control pushes as far as the remedy does: its vector is as long (caa, pca, amplify), or its steps from the training states are
+ * on average (conva).
  * @throws MoralscopeError `bad-data` where the states do not vary, good and bad are alike, there are no pairs (pca), or the probe fails on
  * the validation texts (conva)
  */
@@ -139,7 +140,10 @@ function amplify({ difference, w, sigma }: LinearFit, mean: Float64Array, spread
   return { mode: 'project', w: scaled, b, u: ofLength(difference, spread), gate: 'linear' };
 }
 
-/** By the probe P = logistic(slope z + offset) of each labelling, z its standardised score; slope and offset are those of the true one. */
+/**
+ * By the probe P = logistic(slope z + offset) of each labelling, z its standardised score; slope and offset are those of the true one.
+ * A unit of z is another distance along each probe, so what the others push along is scaled: they take steps as long as the first does.
+ */
 function conva(
   fits: readonly LinearFit[],
   { train, validation }: SiteStates,
@@ -158,7 +162,7 @@ function conva(
       'On the validation texts the probe does not tell good from bad, so no step leads to a probability.',
       'Choose another layer, or give more texts.',
     );
-  return fits.map(({ w }, j): Change => {
+  const changes = fits.map(({ w }, j) => {
     const { mean, sigma } = standard[j];
     const probe = Float64Array.from(w, (value) => (slope * value) / sigma);
     const b = offset - (slope * mean) / sigma;
@@ -169,8 +173,23 @@ function conva(
       b: (Math.log(target / (1 - target)) - b) / square,
       u: Float32Array.from(probe),
       gate: 'relu',
-    };
+    } satisfies Change;
   });
+  const [own, ...others] = changes;
+  const wanted = meanStep(own, train);
+  return [
+    own,
+    ...others.map((other) => {
+      const length = meanStep(other, train);
+      return length > 0 ? { ...other, u: other.u.map((value) => (value * wanted) / length) } : other;
+    }),
+  ];
+}
+
+/** Mean length of the steps that a change behind a ReLU takes from states x at strength 1. */
+function meanStep({ w, b, u }: Change & { mode: 'project' }, x: Float32Array): number {
+  const gates = products(x, w).map((product) => Math.max(0, product + b));
+  return (Math.hypot(...u) * gates.reduce((sum, gate) => sum + gate, 0)) / gates.length;
 }
 
 function ofLength(vector: ArrayLike<number>, length: number): Float32Array {

@@ -24,6 +24,7 @@ import { changedStates } from './changed-states.js';
 import { contrastOfCorpus } from './contrast.js';
 import { meanLength } from './linear-evaluation.js';
 import { openRemedy, type Remedy } from './remedy.js';
+import { notesOf } from './sae-remedy.js';
 
 /** @file From a corpus and a trained autoencoder of a random Llama to a remedy with its controls, and what is refused on the way. */
 
@@ -63,6 +64,7 @@ beforeAll(async () => {
     capture({ ...common, corpus: await readCorpus(path(corpus)), out: path(out), pools, layers });
   await captured('corpus', 'states', ['last', 'mean', 'tokens'], [0, 1]);
   await captured('corpus', 'lasts', ['last'], [1]);
+  await captured('corpus', 'means', ['mean'], [1]);
   await captured('noise', 'noise-states', ['last', 'mean'], [1]);
   await captured('few', 'few-states', ['last', 'mean'], [1]);
   const training = { activations: path('states'), out: path('saes'), layers: '0,1', states: 'last', width: [WIDTH], k: [6] };
@@ -85,6 +87,24 @@ const options = (out: string, more: Record<string, unknown> = {}) =>
     ...more,
   });
 const quick = { permutations: 400 };
+
+/** Length of a random direction of the remedy, over its own mean change of the training texts' states. */
+async function randomOverOwn(remedy: Remedy, mode: 'delta' | 'blend', activations: string, pooling: 'last' | 'mean') {
+  const { change } = remedy.interventions({ arm: 'random-01+', mode })[0];
+  if (change.mode !== 'add') throw new Error(change.mode);
+  const { rows, split } = contrastOfCorpus(await readCorpus(path('corpus')), 0);
+  const x = takeRows(
+    await (await ActivationDirectory.open(path(activations))).read(1, pooling),
+    D,
+    split.train.map((text) => rows[text]),
+  );
+  const changed = changedStates(x, D, remedy.interventions({ mode })[0], 1);
+  const own = meanLength(
+    changed.map((value, at) => value - x[at]),
+    D,
+  );
+  return Math.hypot(...change.direction) / own;
+}
 
 describe('a remedy of a trained autoencoder, rigorous', () => {
   let remedy: Remedy;
@@ -183,18 +203,7 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
       const [plus, minus, other] = [of('random-07+'), of('random-07-'), of('random-08+')];
       expect(Math.hypot(...plus)).toBeCloseTo(Math.hypot(...other), 5);
       expect(minus).toEqual(plus.map((value) => -value));
-      const { rows, split } = contrastOfCorpus(await readCorpus(path('corpus')), 0);
-      const x = takeRows(
-        await (await ActivationDirectory.open(path('states'))).read(1, 'last'),
-        D,
-        split.train.map((text) => rows[text]),
-      );
-      const changed = changedStates(x, D, remedy.interventions({ mode })[0], 1);
-      const mean = meanLength(
-        changed.map((value, at) => value - x[at]),
-        D,
-      );
-      expect(Math.hypot(...plus) / mean).toBeCloseTo(1, 4);
+      expect(await randomOverOwn(remedy, mode, 'states', 'last')).toBeCloseTo(1, 4);
     },
   );
 
@@ -218,6 +227,23 @@ describe('a remedy of a trained autoencoder, rigorous', () => {
     for (const { before } of relabelled) expect(before).toEqual(own.before);
     const ends = [own, ...relabelled].map(({ after }) => after.wDec.join());
     expect(new Set(ends).size).toBe(3);
+  });
+
+  test('notes tell which control fits change states by less than half of what the remedy does', () => {
+    const [{ alignment, ...site }] = remedy.sites;
+    const spread = (mean: number) => ({ mean, q025: 0, q975: 2 * mean });
+    const sizes = (after: number, shuffled: number, relabelled: number) => {
+      const changeNorm = { before: 0, after, shuffled: spread(shuffled), relabelled: spread(relabelled) };
+      const beside = { ...alignment!.beside, changeNorm };
+      return notesOf([{ ...site, alignment: { ...alignment!, beside } }], '', 'last').filter((note) => note.includes('size'));
+    };
+    expect(sizes(0.4, 0.12, 0.2)).toEqual([
+      'Layer 1: shuffled fits change states by .12 on average where the remedy changes them by .40: that the remedy is above them may be a matter of size.',
+    ]);
+    expect(sizes(0.0021, 0.0011, 0.0008)).toEqual([
+      expect.stringMatching(/^Layer 1: relabelled fits change states by \.0008 .* by \.0021:/),
+    ]);
+    expect(sizes(0.4, 0.1, 0.1)).toHaveLength(2);
   });
 
   test('what is stopped leaves no result, and goes on with the fits that it has, to the same bytes', async () => {
@@ -259,6 +285,32 @@ test('the paper profile: on means, chosen by r of the validation texts, several 
   const remedy = await openRemedy(path('paper'));
   expect(remedy.interventions().map(({ site }) => site)).toEqual(['blocks.0.hook_resid_post', 'blocks.1.hook_resid_post']);
   expect(() => remedy.interventions({ arm: 'unaligned' })).toThrow(/--controls/);
+});
+
+describe('random directions of the paper profile', () => {
+  const controlled = async (activations: string) => {
+    const name = `paper, controlled, ${activations}`;
+    const small = { shuffles: 1, directions: 2 };
+    const given = options(name, { profile: 'paper', controls: true, activations: path(activations) });
+    const { content } = await align({ ...given, ...small });
+    return { content, remedy: await openRemedy(path(name)) };
+  };
+
+  test("are as long as its mean change of last tokens' states, not of the means that it was aligned on", async () => {
+    const { content, remedy } = await controlled('states');
+    expect(content.sites[0].alignment!.pooling).toBe('mean');
+    for (const mode of ['delta', 'blend'] as const) {
+      expect(await randomOverOwn(remedy, mode, 'states', 'last')).toBeCloseTo(1, 4);
+      expect(Math.abs((await randomOverOwn(remedy, mode, 'states', 'mean')) - 1)).toBeGreaterThan(0.01);
+    }
+    expect(content.notes.join()).not.toContain('Random directions');
+  });
+
+  test('are as long as that of the means where nothing else was captured, which is told', async () => {
+    const { content, remedy } = await controlled('means');
+    for (const mode of ['delta', 'blend'] as const) expect(await randomOverOwn(remedy, mode, 'means', 'mean')).toBeCloseTo(1, 4);
+    expect(content.notes).toContainEqual(expect.stringMatching(/^Random directions .* of 'mean' states.*--pool last,mean/));
+  });
 });
 
 test('a ReLU autoencoder stays one', async () => {

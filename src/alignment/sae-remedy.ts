@@ -33,7 +33,7 @@ import { type Arm, type BesideControls, REMEDY_ARM, type RemedyContent, type Rem
 import { SHARED, tensorName } from './remedy-tensors.js';
 import { evaluateSite } from './sae-evaluation.js';
 import { changesOf, deltaOf, type SaeFit } from './sae-fit.js';
-import { alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
+import { actingPooling, alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
 
 type Options = AlignOptions & WorkOptions;
 
@@ -161,8 +161,8 @@ async function makeSae(
         const { latents } = own.chosen;
         tensors[tensorName(arm, site, 'latents')] = { dtype: 'I32', shape: [latents.length], data: Int32Array.from(latents) };
       }
-      const delta = await changesOf(fit, aligned.train, matmul);
-      const changes = { delta, blend: delta.map((value, at) => value - aligned.train.residual[at]) };
+      const delta = await changesOf(fit, aligned.acting, matmul);
+      const changes = { delta, blend: delta.map((value, at) => value - aligned.acting.residual[at]) };
       for (const mode of MODES)
         randomDirections(random.length / 2, hidden, meanLength(changes[mode], hidden), seed, site).forEach((direction, i) => {
           put(random[i].name, site, `${mode}.direction`, direction, hidden);
@@ -211,7 +211,7 @@ async function makeSae(
     seed,
     sites,
     arms,
-    notes: notesOf(sites, tokenizer),
+    notes: notesOf(sites, tokenizer, random.length > 0 ? actingPooling(activations, profile) : undefined),
   };
   return { content: { ...content, summary: summarise(content) }, tensors, fittedTexts: fittedTexts(contrast) };
 }
@@ -226,10 +226,32 @@ function settingsOf(options: Options): Omit<SaeAlignmentSettings, 'shuffles'> {
 /** FVU above which an autoencoder's reconstruction is worse than nothing but the mean. */
 const WORTHLESS = 1;
 
-function notesOf(sites: readonly RemedySite[], tokenizer: string | null): string[] {
+/** Control fits whose changes are shorter than this share of the remedy's say little of it. */
+const COMPARABLE = 0.5;
+
+/** Says which kinds of control fits change states much less than the remedy does, by the mean lengths of their changes. */
+function sizeNotes(layer: number, { after, ...controls }: BesideControls): string[] {
+  if (after === null) return [];
+  const kinds = { 'shuffled fits': controls.shuffled, 'relabelled fits': controls.relabelled };
+  // Two digits of the remedy's, however short it is.
+  const length = (value: number) => number(value, Math.max(2, 1 - Math.floor(Math.log10(after))));
+  return Object.entries(kinds).flatMap(([kind, of]) =>
+    of && of.mean < COMPARABLE * after
+      ? [
+          `Layer ${layer}: ${kind} change states by ${length(of.mean)} on average where the remedy changes them by ${length(after)}: that the remedy is above them may be a matter of size.`,
+        ]
+      : [],
+  );
+}
+
+/**
+ * What a reader of the remedy should know of its layers.
+ * @param random the pooling of the states that random directions are measured by, where there are any
+ */
+export function notesOf(sites: readonly RemedySite[], tokenizer: string | null, random: string | undefined): string[] {
   const notes: string[] = [];
   for (const { layer, alignment } of sites) {
-    const { pooling, fidelity, thresholds, bestEpoch } = alignment!;
+    const { pooling, fidelity, thresholds, bestEpoch, beside } = alignment!;
     if (fidelity.original.fvu > WORTHLESS)
       notes.push(
         `Layer ${layer}: of '${pooling}' states the autoencoder leaves ${number(fidelity.original.fvu)} of the variance unexplained, more than their mean alone would: it was trained on others (sae train --states ${pooling}).`,
@@ -239,7 +261,12 @@ function notesOf(sites: readonly RemedySite[], tokenizer: string | null): string
         `Layer ${layer}: thresholds were fitted on '${pooling}' states alone; on other tokens more or fewer latents may be active, which matters to blend (capture --pool ${pooling},tokens).`,
       );
     if (bestEpoch === 0) notes.push(`Layer ${layer}: training did not lower the validation loss, so nothing was changed.`);
+    notes.push(...sizeNotes(layer, beside.changeNorm));
   }
+  if (random !== undefined && random !== 'last')
+    notes.push(
+      `Random directions are as long as the mean change of '${random}' states, since the activations hold no 'last' ones; of single tokens, on which the remedy acts, it may be longer or shorter (capture --pool last,${random}).`,
+    );
   if (sites.length > 1) notes.push('Each layer was aligned on states that no other layer had changed.');
   if (tokenizer === null)
     notes.push('The activations do not say which tokenizer they came with, so it is not checked: give --model.');

@@ -48,14 +48,20 @@ export interface AlignedSite {
   shuffled: SaeFit[];
   relabelled: SaeFit[];
   conversion: { original: Fidelity; converted: Fidelity; fit: (ThresholdFit & { on: string }) | undefined };
-  train: EncodedTexts;
   test: EncodedTexts;
+  /** The training texts' states of `actingPooling`. */
+  acting: EncodedTexts;
   /** Of all parts. */
   states: SiteStates;
 }
 
 /** What the paper and we align on: the mean over tokens, or the last token's state, which the readout comes from (PAPER.md section 5). */
 export const POOLING = { paper: 'mean', rigorous: 'last' } as const satisfies Record<Profile, string>;
+
+/** The states closest to those that a remedy acts on, which are single tokens', among the captured ones. */
+export function actingPooling({ poolings }: ActivationDirectory, profile: Profile): 'last' | 'mean' {
+  return poolings.includes('last') ? 'last' : POOLING[profile];
+}
 
 /** Whose judgments a control's texts have: those of any other [paper], or of one with the same foundations [ours]. */
 const EXCHANGE = { paper: 'texts', rigorous: 'within topics' } as const;
@@ -79,22 +85,28 @@ export async function alignSite(
   const { profile, seed, threads, shuffles } = settings;
   const { split, rows } = contrast;
   const pooling = POOLING[profile];
-  const all = await activations.read(layer, pooling);
-  requireFinite({ n: activations.rows, d: activations.hidden, data: all }, `${activations.path}, ${where}, '${pooling}'`);
-  const states = splitStates(all, activations.hidden, contrast);
+  const acting = actingPooling(activations, profile);
+  const read = async (of: typeof pooling) => {
+    const all = await activations.read(layer, of);
+    requireFinite({ n: activations.rows, d: activations.hidden, data: all }, `${activations.path}, ${where}, '${of}'`);
+    return splitStates(all, activations.hidden, contrast);
+  };
+  const states = await read(pooling);
   const targets = { train: contrast.targets.on(split.train), validation: contrast.targets.on(split.validation) };
 
   const fitted = new Set(Array.from(split.train, (text) => rows[text]));
   const { states: onto, on } = await thresholdStates(activations, layer, fitted, { states: states.train, on: pooling });
   const { sae: before, fit: thresholds } = await asJumpRelu(sae, onto, { threads, signal });
   const encoder = await SaeEncoder.open(before, threads, signal);
-  let encoded: FittingTexts & { test: EncodedTexts };
+  let encoded: FittingTexts & { test: EncodedTexts; acting: EncodedTexts };
   try {
     const of = (x: Float32Array) => encodeTexts(encoder, x, x.length / states.d);
+    const train = await of(states.train);
     encoded = {
-      train: await of(states.train),
+      train,
       validation: await of(states.validation),
       test: await of(states.test),
+      acting: acting === pooling ? train : await of((await read(acting)).train),
       states: states.train,
     };
   } finally {
@@ -131,8 +143,8 @@ export async function alignSite(
     shuffled,
     relabelled,
     conversion: { original, converted, fit: thresholds && { ...thresholds, on } },
-    train: encoded.train,
     test: encoded.test,
+    acting: encoded.acting,
     states,
   };
 
