@@ -2,15 +2,12 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type AlignedRemedy, align } from './alignment/align.js';
-import { AlignOptions } from './alignment/align-options.js';
 import { writeFileAtomic } from './artifact/files.js';
 import { type VerifiedRemedy, verifyRemedy } from './evaluation/verify.js';
-import { VerifyOptions } from './evaluation/verify-options.js';
 import { parseOptions } from './options.js';
 import type { WorkOptions } from './progress.js';
 import { renderVerification } from './report/verify-report.js';
 import { type TrainedSummary, trainSaes } from './sae/train.js';
-import { TrainSaeOptions } from './sae/train-options.js';
 import { formatStudy, type Study, StudyOptions, study } from './study.js';
 
 /** The model, the corpus and the layer of the demo, and sizes that keep it to minutes. */
@@ -41,13 +38,13 @@ export async function demo(options: DemoOptions = {}): Promise<Demo> {
   const { out, seed, ...draws } = parseOptions(DemoOptions, given);
   const [corpus, activations] = [join(out, 'corpus'), join(out, 'activations')];
   const studied = await study({ model: MODEL, corpus: 'starter', out, seed, ...draws, ...work });
-  const training = parseOptions(TrainSaeOptions, { model: MODEL, corpus, layers: LAYER, out: join(out, 'sae'), seed, ...SAE });
+  const training = { model: MODEL, corpus, layers: LAYER, out: join(out, 'sae'), seed, ...SAE };
   const { path, manifest } = await trainSaes({ ...training, ...work });
   const [sae] = manifest.details.saes as TrainedSummary[];
   const aligning = { sae: [join(path, sae.folder)], activations, corpus, out: join(out, 'remedy'), controls: true, seed };
-  const remedy = await align({ ...parseOptions(AlignOptions, aligning), ...work });
+  const remedy = await align({ ...aligning, ...work });
   const verifying = { model: MODEL, remedy: remedy.directory, corpus: [corpus], out: join(out, 'verify'), seed, ...VERIFIED };
-  const verified = await verifyRemedy({ ...parseOptions(VerifyOptions, verifying), ...work });
+  const verified = await verifyRemedy({ ...verifying, ...work });
   await writeFileAtomic(join(verified.directory, 'report.html'), renderVerification(verified.verification, verified.manifest));
   return { study: studied, sae, remedy, verified };
 }

@@ -1,10 +1,12 @@
+import type { z } from 'zod';
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { MoralscopeError } from '../errors.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { runInThread } from '../work-thread.js';
-import type { AlignOptions } from './align-options.js';
+import { AlignOptions } from './align-options.js';
 import { prepareLinear } from './linear-remedy.js';
 import { preparePrompt } from './prompt-remedy.js';
 import { type MadeRemedy, openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
@@ -47,14 +49,19 @@ const PREPARE: Record<RemedyKind, Prepare> = {
  * @throws MoralscopeError `misuse` for options that do not go together, or inputs that do not belong together; `bad-data` for states that are
  * no numbers, or too few texts; what the readers throw; `locked`, `disk`, `cancelled`
  */
-export function align({ onProgress, signal, ...options }: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
+export async function align({
+  onProgress,
+  signal,
+  ...given
+}: z.input<typeof AlignOptions> & WorkOptions): Promise<AlignedRemedy> {
+  const options = parseOptions(AlignOptions, given);
   return runInThread(new URL('./align-thread.js', import.meta.url), options, { onProgress, signal });
 }
 
 /** What unfinished work keeps in the directory. */
 const WORK = '.work';
 
-/** `align` in the thread that calls it. */
+/** `align` in the thread that calls it, of options that are parsed. */
 export async function alignHere(options: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
   checkOptions(options);
   // What is read is known by its content, wherever it lies.

@@ -11,7 +11,7 @@ export const FeaturesOptions = z.object({
     .optional()
     .describe('the model of the activations: highlights tokens, and what a latent says through the head'),
   features: z
-    .array(z.coerce.number().int().nonnegative())
+    .array(z.coerce.number<string | number>().int().nonnegative())
     .optional()
     .describe('latents to describe whatever they show, e.g. 12,90'),
   top: z.int().nonnegative().default(3).describe('latents of each pole to describe even where they do not survive'),

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { z } from 'zod';
 import { ActivationDirectory } from '../activations/directory.js';
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { sha256File, writeFileAtomic } from '../artifact/files.js';
@@ -9,13 +10,14 @@ import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import { formatSite } from '../model/site.js';
 import { readCorpus } from '../moral/read.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { requireItsActivations, requireItsModel } from '../sae/eval/requirements.js';
 import { writeNeuronpedia } from '../sae/formats/neuronpedia.js';
 import { openSae } from '../sae/formats/open-sae.js';
 import { runInThread } from '../work-thread.js';
 import { findFeatures } from './feature-run.js';
-import type { FeaturesOptions } from './features-options.js';
+import { FeaturesOptions } from './features-options.js';
 import { Features } from './features-schema.js';
 
 export const FEATURES_FORMAT = 'moralscope.features';
@@ -38,11 +40,16 @@ export interface FoundFeatures {
  * `last` states; `bad-data` for states that are no numbers or a corpus with too few texts; what the readers throw; `locked`, `disk`,
  * `cancelled`
  */
-export function screenFeatures({ onProgress, signal, ...options }: FeaturesOptions & WorkOptions): Promise<FoundFeatures> {
+export async function screenFeatures({
+  onProgress,
+  signal,
+  ...given
+}: z.input<typeof FeaturesOptions> & WorkOptions): Promise<FoundFeatures> {
+  const options = parseOptions(FeaturesOptions, given);
   return runInThread(new URL('./features-thread.js', import.meta.url), options, { onProgress, signal });
 }
 
-/** `screenFeatures` in the thread that calls it. */
+/** `screenFeatures` in the thread that calls it, of options that are parsed. */
 export async function screenHere(options: FeaturesOptions & WorkOptions): Promise<FoundFeatures> {
   const { onProgress, signal, threads, sae: path, activations: states, corpus: texts, model: source, out, ...deciding } = options;
   const { k, site, activationScale, seed, set, ...settings } = deciding;

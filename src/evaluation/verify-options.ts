@@ -21,7 +21,7 @@ export const VerifyOptions = z.object({
     .describe('general text to measure the damage on: a file as capture --texts takes; default: 64 sentences'),
   out: z.string().describe('directory for manifest.json, verify.json and report.html'),
   strengths: z
-    .array(z.coerce.number().gt(0))
+    .array(z.coerce.number<string | number>().gt(0))
     .min(1)
     .default([0.1, 0.25, 0.5, 0.75, 1])
     .describe('strengths to try; validation texts choose one'),

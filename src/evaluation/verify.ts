@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { z } from 'zod';
 import { GENERAL_SENTENCES } from '../activations/general-text.js';
 import { checkTemplate, DEFAULT_TEMPLATE } from '../activations/template.js';
 import { readTexts } from '../activations/text-file.js';
@@ -12,6 +13,7 @@ import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import type { Corpus } from '../moral/corpus.js';
 import { readCorpus } from '../moral/read.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { Random } from '../random.js';
 import { runInThread } from '../work-thread.js';
@@ -20,7 +22,7 @@ import { type LabelledTexts, labelledCorpus } from './labelled-texts.js';
 import { Verification } from './schema.js';
 import { findVerification } from './verification.js';
 import { dealParts } from './verified-sets.js';
-import type { VerifyOptions } from './verify-options.js';
+import { VerifyOptions } from './verify-options.js';
 
 export const VERIFICATION_FORMAT = 'moralscope.verification';
 const VERSION = 1;
@@ -42,11 +44,16 @@ export interface VerifiedRemedy {
  * @throws MoralscopeError `misuse` where remedy and model do not belong together, or no data set is given; `bad-data` for data sets with too few
  * texts; what the readers throw; `locked`, `disk`, `cancelled`
  */
-export function verifyRemedy({ onProgress, signal, ...options }: VerifyOptions & WorkOptions): Promise<VerifiedRemedy> {
+export async function verifyRemedy({
+  onProgress,
+  signal,
+  ...given
+}: z.input<typeof VerifyOptions> & WorkOptions): Promise<VerifiedRemedy> {
+  const options = parseOptions(VerifyOptions, given);
   return runInThread(new URL('./verify-thread.js', import.meta.url), options, { onProgress, signal });
 }
 
-/** `verifyRemedy` in the thread that calls it. */
+/** `verifyRemedy` in the thread that calls it, of options that are parsed. */
 export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<VerifiedRemedy> {
   const {
     onProgress,

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
 import { capture } from '../activations/capture.js';
 import { sha256File } from '../artifact/files.js';
-import { parseOptions } from '../options.js';
 import { Random } from '../random.js';
 import { openSae } from './formats/open-sae.js';
 import { type TrainedSummary, trainSaes } from './train.js';
-import { TrainSaeOptions } from './train-options.js';
+import type { TrainSaeOptions } from './train-options.js';
 
 /** @file Runs on the states of a random Llama of two blocks, of width 32. */
 
@@ -34,20 +34,21 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-const options = (out: string, more: Record<string, unknown> = {}) =>
-  parseOptions(TrainSaeOptions, {
-    activations: join(root, 'states'),
-    out: join(root, out),
-    layers: '1',
-    width: [64],
-    k: [4],
-    batch: 64,
-    tokens: 64 * 60,
-    learningRate: 3e-3,
-    checkpointEvery: 7,
-    threads: 1,
-    ...more,
-  });
+type Options = z.input<typeof TrainSaeOptions>;
+
+const options = (out: string, more: Partial<Options> = {}): Options => ({
+  activations: join(root, 'states'),
+  out: join(root, out),
+  layers: '1',
+  width: [64],
+  k: [4],
+  batch: 64,
+  tokens: 64 * 60,
+  learningRate: 3e-3,
+  checkpointEvery: 7,
+  threads: 1,
+  ...more,
+});
 
 /** sha256 of every file of a run, the manifest left out, which tells the time. */
 async function contents(out: string): Promise<Record<string, string>> {
@@ -170,7 +171,7 @@ describe('states', () => {
     expect(await contents('streamed-stopped')).toMatchObject({ '/L1-topk-w64-k4/sae_weights.safetensors': weights });
   });
 
-  test.each([
+  test.each<[Partial<Options>, string, RegExp]>([
     [{ activations: undefined }, 'misuse', /--activations or --model/],
     [{ model: MODEL }, 'misuse', /--activations or --model/],
     [{ text: ['x.txt'] }, 'misuse', /go with --model/],

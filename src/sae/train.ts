@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { writeFileAtomic } from '../artifact/files.js';
 import { type Manifest, TOOL } from '../artifact/manifest.js';
 import { MoralscopeError } from '../errors.js';
 import { formatSite } from '../model/site.js';
+import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { runInThread } from '../work-thread.js';
 import { SaeEncoder } from './encoder.js';
@@ -13,7 +15,7 @@ import { writeSaeLens } from './formats/saelens.js';
 import { decode } from './forward.js';
 import { geometricMedian } from './geometric-median.js';
 import { LayerTraining, type TrainedSae, type Variant } from './layer-training.js';
-import type { TrainSaeOptions } from './train-options.js';
+import { TrainSaeOptions } from './train-options.js';
 import { trainingConfig } from './training.js';
 import { TrainingData } from './training-data.js';
 
@@ -43,15 +45,16 @@ export interface TrainedSummary {
  * @throws MoralscopeError `misuse` (options; another run in `out`), `bad-data` (states that are no numbers), `locked`, `disk`,
  * `cancelled`, and what capture throws
  */
-export function trainSaes({
+export async function trainSaes({
   onProgress,
   signal,
-  ...options
-}: TrainSaeOptions & WorkOptions): Promise<{ path: string; manifest: Manifest }> {
+  ...given
+}: z.input<typeof TrainSaeOptions> & WorkOptions): Promise<{ path: string; manifest: Manifest }> {
+  const options = parseOptions(TrainSaeOptions, given);
   return runInThread(new URL('./train-thread.js', import.meta.url), options, { onProgress, signal });
 }
 
-/** `trainSaes` in the thread that calls it. */
+/** `trainSaes` in the thread that calls it, of options that are parsed. */
 export async function trainHere(options: TrainSaeOptions & WorkOptions): Promise<{ path: string; manifest: Manifest }> {
   const { onProgress, signal, resume, ...given } = options;
   const { out, keepActivations, threads: _, checkpointEvery: __, ...settings } = given;

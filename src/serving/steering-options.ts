@@ -9,7 +9,10 @@ export const SteeringFields = {
   remedy: z.array(z.string()).default([]).describe('directories of remedies, comma-separated, each DIRECTORY or NAME=DIRECTORY'),
   mode: z.enum(MODES).optional().describe("how states are changed; default: the remedy's usual mode"),
   positions: z.enum(POSITIONS).default('all').describe('tokens that are changed; never the first, nor other sinks'),
-  layers: z.array(z.coerce.number().int().nonnegative()).optional().describe("some of the remedy's layers; default: all"),
+  layers: z
+    .array(z.coerce.number<string | number>().int().nonnegative())
+    .optional()
+    .describe("some of the remedy's layers; default: all"),
   strength: z.number().optional().describe('of the change where an id says none; default: 1'),
   precision: z.enum(PRECISIONS).default('fp32').describe('of the weights'),
   threads: z.int().positive().optional().describe('default: as many as the machine has cores'),

@@ -19,7 +19,7 @@ export const GenerationOptions = z.object({
     .describe('makes tokens of the prompt and the text so far less likely where above 1'),
   stop: z.array(z.string().min(1)).default([]).describe('strings before which the text ends'),
   stopTokenIds: z
-    .array(z.coerce.number().int().nonnegative())
+    .array(z.coerce.number<string | number>().int().nonnegative())
     .default([])
     .describe("token ids that end the text, beside the model's own"),
   ignoreEos: z.boolean().default(false).describe("go on where the model's own end tokens would end the text"),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { z } from 'zod';
 import type { Stored } from '../../activations/details.js';
 import { ActivationDirectory } from '../../activations/directory.js';
 import { fillTemplate } from '../../activations/template.js';
@@ -13,6 +14,7 @@ import { LanguageModel } from '../../model/language-model.js';
 import type { Precision } from '../../model/precision.js';
 import { formatSite } from '../../model/site.js';
 import { readCorpus } from '../../moral/read.js';
+import { parseOptions } from '../../options.js';
 import type { WorkOptions } from '../../progress.js';
 import { Random } from '../../random.js';
 import { runInThread } from '../../work-thread.js';
@@ -23,7 +25,7 @@ import { sinkThreshold } from '../states.js';
 import { baselinesFor, randomDirections } from './baselines.js';
 import { decoderCosines } from './decoder-cosines.js';
 import { momentsOf } from './moments.js';
-import type { EvalSaeOptions } from './options.js';
+import { EvalSaeOptions } from './options.js';
 import { sparseProbing } from './probing.js';
 import { measureReconstruction } from './reconstruction.js';
 import { requireEvalMemory, requireItsActivations, requireItsModel, trainedOn } from './requirements.js';
@@ -53,14 +55,15 @@ export interface EvaluatedSae {
  * @throws MoralscopeError `misuse` where autoencoder, activations, model or corpus do not belong together, or memory does not
  * suffice; `bad-data` for states that are no numbers; what `openSae` and the readers throw; `locked`, `disk`, `cancelled`
  */
-export function evaluateSae(
+export async function evaluateSae(
   sae: string,
-  { onProgress, signal, ...options }: EvalSaeOptions & WorkOptions,
+  { onProgress, signal, ...given }: z.input<typeof EvalSaeOptions> & WorkOptions,
 ): Promise<EvaluatedSae> {
+  const options = parseOptions(EvalSaeOptions, given);
   return runInThread(new URL('./evaluate-thread.js', import.meta.url), { sae, options }, { onProgress, signal });
 }
 
-/** `evaluateSae` in the thread that calls it. */
+/** `evaluateSae` in the thread that calls it, of options that are parsed. */
 export async function evaluateHere(path: string, options: EvalSaeOptions & WorkOptions): Promise<EvaluatedSae> {
   const { onProgress, signal, seed, bootstraps, k, site, activationScale, maxStates, maxTexts } = options;
   const work = { onProgress, signal };

@@ -4,6 +4,7 @@ import { ArtifactDirectory, type ArtifactIdentity } from '../../artifact/directo
 import { sha256File } from '../../artifact/files.js';
 import { type Manifest, TOOL } from '../../artifact/manifest.js';
 import { formatSite } from '../../model/site.js';
+import { parseOptions } from '../../options.js';
 import type { WorkOptions } from '../../progress.js';
 import { openSae } from './open-sae.js';
 import { writeSaeLens } from './saelens.js';
@@ -29,8 +30,11 @@ export type ConvertSaeOptions = z.infer<typeof ConvertSaeOptions>;
  * @returns the manifest; its details say architecture, sizes, site and model
  * @throws MoralscopeError as {@link openSae} and the writers do; `misuse` or `locked` where `out` is something else or in use
  */
-export async function convertSae(from: string, options: ConvertSaeOptions & WorkOptions): Promise<Manifest> {
-  const { to, out, k, site, activationScale, signal } = options;
+export async function convertSae(
+  from: string,
+  { signal, ...given }: z.input<typeof ConvertSaeOptions> & WorkOptions,
+): Promise<Manifest> {
+  const { to, out, k, site, activationScale } = parseOptions(ConvertSaeOptions, given);
   const opened = await openSae(from, { k, site, activationScale, signal });
   const inputs: ArtifactIdentity['inputs'] = [];
   for (const file of opened.files) inputs.push({ name: basename(file), sha256: await sha256File(file, signal) });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { openRemedy, type Remedy, requireItsModel } from '../../alignment/remedy.js';
 import { REMEDY_ARM } from '../../alignment/remedy-schema.js';
 import { ArtifactDirectory } from '../../artifact/directory.js';
@@ -64,7 +65,7 @@ const EXPORTERS: Readonly<Record<ExportOptions['format'], Exporter>> = {
  * @throws MoralscopeError what opening model and remedy throws; `misuse` for a remedy of another model, for what the format cannot say, and a
  * strength out of range; `disk`; `cancelled`
  */
-export async function exportModel(given: Partial<ExportOptions> & WorkOptions): Promise<Exported> {
+export async function exportModel(given: z.input<typeof ExportOptions> & WorkOptions): Promise<Exported> {
   const { onProgress, signal, ...rest } = given;
   const options = parseOptions(ExportOptions, rest);
   const work = { onProgress, signal };
