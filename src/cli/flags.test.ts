@@ -15,6 +15,8 @@ const schema = z.object({
     .describe('poolings'),
   site: z.enum(['pre', 'post']).default('post').describe('where in the block'),
   corpus: z.array(z.string()).default([]).describe('corpora'),
+  features: z.array(z.coerce.number()).optional().describe('latents'),
+  stop: z.array(z.string().min(1)).default([]).describe('where to end').meta({ verbatim: true }),
   offline: z.boolean().default(false).describe('no network'),
 });
 
@@ -26,13 +28,35 @@ function parse(...args: string[]) {
 
 describe('flags from a schema', () => {
   test('defaults are those of the schema', () => {
-    expect(parse('--out', 'd')).toEqual({ out: 'd', layers: 'all', pool: ['last'], site: 'post', corpus: [], offline: false });
+    expect(parse('--out', 'd')).toEqual({
+      ...{ out: 'd', layers: 'all', pool: ['last'], site: 'post', corpus: [], stop: [], offline: false },
+    });
   });
 
   test('every kind of value', () => {
     expect(
       parse('--out', 'd', '--layers', '3,7-12', '--min-texts', '40', '--pool', 'mean, last', '--site', 'pre', '--offline'),
-    ).toEqual({ out: 'd', layers: '3,7-12', minTexts: 40, pool: ['mean', 'last'], site: 'pre', corpus: [], offline: true });
+    ).toEqual({
+      out: 'd',
+      layers: '3,7-12',
+      minTexts: 40,
+      pool: ['mean', 'last'],
+      site: 'pre',
+      corpus: [],
+      stop: [],
+      offline: true,
+    });
+  });
+
+  test('a list may be given in parts, and the default is no part of it', () => {
+    expect(parse('--out', 'd', '--corpus', 'a,b', '--corpus', 'c', '--pool', 'mean')).toMatchObject({
+      corpus: ['a', 'b', 'c'],
+      pool: ['mean'],
+    });
+  });
+
+  test.each(['\n\n', 'Yes, ', '. ', ',', ' '])('what is verbatim comes through to the letter: %j', (text) => {
+    expect(parse('--out', 'd', '--stop', text, '--stop', 'b')).toMatchObject({ stop: [text, 'b'] });
   });
 
   test.each([
@@ -40,6 +64,8 @@ describe('flags from a schema', () => {
     ['a choice that is none', ['--out', 'd', '--site', 'mid'], /pre, post/],
     ['a number that is none', ['--out', 'd', '--min-texts', 'many'], /not a number/],
     ['an empty number', ['--out', 'd', '--min-texts', ' '], /not a number/],
+    ['a list that ends in a comma', ['--out', 'd', '--features', '12,'], /--features.*item of the list is empty/],
+    ['an empty list', ['--out', 'd', '--pool', ''], /--pool.*item of the list is empty/],
     ['a flag without its value', ['--out'], /argument missing/],
     ['an unknown flag', ['--out', 'd', '--min-text', '3'], /--min-texts/],
   ])('%s is refused by the parser', (_, args, message) => {
@@ -51,7 +77,7 @@ describe('flags from a schema', () => {
     [['--min-texts', '1'], '--min-texts: '],
     [['--min-texts', '2.5'], '--min-texts: '],
     [['--pool', 'last,median'], '--pool: '],
-    [['--pool', ''], '--pool: '],
+    [['--stop', ''], '--stop: '],
   ])('%j is refused by the schema, which names the flag', (args, start) => {
     try {
       parse('--out', 'd', ...args);
@@ -71,5 +97,6 @@ describe('flags from a schema', () => {
     expect(help).toMatch(/--pool <list> +poolings \(default: last\)/);
     expect(help).toMatch(/--offline +no network\n/);
     expect(help).toMatch(/--corpus <list> +corpora\n/);
+    expect(help).toMatch(/--stop <text> +where to end \(repeatable\)\n/);
   });
 });

@@ -5,19 +5,25 @@ type Shape = Record<string, z.ZodType>;
 
 /**
  * Adds a flag for every field of an options schema: the field's description is the flag's help, its default the flag's default.
- * camelCase becomes kebab-case; booleans take no value, arrays are comma-separated. The schema itself checks the values.
+ * camelCase becomes kebab-case; booleans take no value, arrays are comma-separated, or given again and again. An array whose schema has the
+ * metadata `verbatim` takes one item each time, to the letter. The schema itself checks the values.
  */
 export function addFlags(command: Command, schema: z.ZodObject<Shape>): Command {
   for (const [key, field] of Object.entries(schema.shape)) {
     const { inner, optional, defaultValue } = unwrap(field);
+    const verbatim = field.meta()?.verbatim === true;
     const name = flagName(key);
     const option = new Option(
-      inner instanceof z.ZodBoolean ? name : `${name} <${placeholder(inner)}>`,
-      field.description ?? inner.description ?? '',
+      inner instanceof z.ZodBoolean ? name : `${name} <${verbatim ? 'text' : placeholder(inner)}>`,
+      `${field.description ?? inner.description ?? ''}${verbatim ? ' (repeatable)' : ''}`,
     );
     if (inner instanceof z.ZodEnum) option.choices(inner.options.map(String));
     else if (inner instanceof z.ZodNumber) option.argParser(parseNumber);
-    else if (inner instanceof z.ZodArray) option.argParser((text: string) => text.split(',').map((part) => part.trim()));
+    else if (inner instanceof z.ZodArray)
+      option.argParser<unknown>((text, before) => [
+        ...(before === undefined || before === defaultValue ? [] : (before as string[])),
+        ...(verbatim ? [text] : parseList(text)),
+      ]);
     if (tellsSomething(defaultValue))
       option.default(defaultValue, Array.isArray(defaultValue) ? defaultValue.join(',') : undefined);
     if (!optional && defaultValue === undefined) option.makeOptionMandatory();
@@ -46,6 +52,12 @@ function placeholder(field: z.ZodType): string {
   if (field instanceof z.ZodNumber) return 'n';
   if (field instanceof z.ZodArray) return 'list';
   return 'value';
+}
+
+function parseList(text: string): string[] {
+  const items = text.split(',').map((item) => item.trim());
+  if (items.includes('')) throw new InvalidArgumentError('an item of the list is empty.');
+  return items;
 }
 
 function parseNumber(text: string): number {

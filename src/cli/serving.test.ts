@@ -42,13 +42,13 @@ function start(args: readonly string[], { input = '', env = {} }: { input?: stri
 test('generate answers a file of prompts', async () => {
   await writeFile(join(root, 'prompts.txt'), 'the tin\na hat\n');
   const args = ['generate', '--model', tiny.path, '--prompts', 'prompts.txt', '--out', 'answers.jsonl', '--max-tokens', '3'];
-  const { code, stdout, stderr } = await start([...args, '--ignore-eos', '--stop', 'zz,yy', '--json']).ended;
+  const { code, stdout, stderr } = await start([...args, '--ignore-eos', '--stop', 'zz, ', '--stop', '\n\n', '--json']).ended;
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('2 / 2 texts') });
   expect(JSON.parse(stdout)).toEqual({ out: 'answers.jsonl', prompts: 2, added: 2, tokens: 6 });
   expect((await readFile(join(root, 'answers.jsonl'), 'utf8')).split('\n')).toHaveLength(3);
   const other = await start([...args, '--stop', 'zz']).ended;
   expect(other).toMatchObject({ code: 2, stdout: '' });
-  expect(other.stderr).toMatch(/begun with other options: stop \["zz","yy"\], now \["zz"\]; ignoreEos true, now false\./);
+  expect(other.stderr).toMatch(/begun with other options: stop \["zz, ","\\n\\n"\], now \["zz"\]; ignoreEos true, now false\./);
 });
 
 test('chat takes a line of a pipe for a turn; a base model is told to generate', async () => {

@@ -17,7 +17,7 @@ export const GenerationOptions = z.object({
     .max(100)
     .default(1)
     .describe('makes tokens of the prompt and the text so far less likely where above 1'),
-  stop: z.array(z.string().min(1)).default([]).describe('strings before which the text ends'),
+  stop: z.array(z.string().min(1)).default([]).describe('a string before which the text ends').meta({ verbatim: true }),
   stopTokenIds: z
     .array(z.coerce.number<string | number>().int().nonnegative())
     .default([])
