@@ -42,6 +42,18 @@ test('what is left out has its default: nothing but files that are not there sta
   await expect(trainSaes({ activations: 'none', out })).rejects.toMatchObject({ code: 'not-found' });
 });
 
+test('what only goes with another option is refused without it', async () => {
+  const refused = { code: 'misuse', message: expect.stringMatching(/^--[a-z-]+ (is of|and --epochs both)/) };
+  const remedy = { sae: ['s'], activations: 'a', corpus: 'c', out: 'never-made' };
+  await expect(align({ ...remedy, shuffles: 20 })).rejects.toMatchObject(refused);
+  await expect(align({ ...remedy, directions: 60 })).rejects.toMatchObject(refused);
+  const prompt = { kind: 'prompt', model: 'm', prompt: 'p', controls: true, out: 'never-made' } as const;
+  await expect(align({ ...prompt, shuffles: 20 })).rejects.toMatchObject({ code: 'misuse' });
+  await expect(trainSaes({ activations: 'a', tokens: 1000, epochs: 2, out: 'never-made' })).rejects.toMatchObject(refused);
+  await expect(evaluateSae('s', { activations: 'a', text: 't', out: 'never-made' })).rejects.toMatchObject(refused);
+  await expect(evaluateSae('s', { activations: 'a', maxTexts: 9, out: 'never-made' })).rejects.toMatchObject(refused);
+});
+
 test.each([
   [
     'align',

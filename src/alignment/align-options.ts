@@ -36,8 +36,8 @@ export const AlignOptions = z.object({
   minEffect: z.number().gt(0).lt(1).optional().describe('kind sae, rigorous: |r| that a latent needs (default: .1)'),
   permutations: z.int().min(200).optional().describe('kind sae, rigorous: exchanges behind every p (default: 10,000)'),
   controls: z.boolean().default(false).describe('make shuffled fits and random directions of equal norm beside it, as arms'),
-  shuffles: z.int().min(20).default(20).describe('with --controls: fits to exchanged judgments'),
-  directions: z.int().min(50).default(50).describe('with --controls: random directions, each in both signs'),
+  shuffles: z.int().min(20).optional().describe('with --controls: fits to exchanged judgments (default: 20)'),
+  directions: z.int().min(50).optional().describe('with --controls: random directions, each in both signs (default: 50)'),
   weigh: z.boolean().optional().describe('linear kinds: texts count by how strongly they are judged (default: all alike)'),
   target: z
     .number()
@@ -55,3 +55,6 @@ export const AlignOptions = z.object({
   threads: z.int().positive().optional().describe('default: as many as the machine has cores'),
 });
 export type AlignOptions = z.infer<typeof AlignOptions>;
+
+/** The options of a remedy with the number of its controls settled. */
+export type AlignSettings = AlignOptions & Record<'shuffles' | 'directions', number>;

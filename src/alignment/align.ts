@@ -6,7 +6,7 @@ import { MoralscopeError } from '../errors.js';
 import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { runInThread } from '../work-thread.js';
-import { AlignOptions } from './align-options.js';
+import { AlignOptions, type AlignSettings } from './align-options.js';
 import { prepareLinear } from './linear-remedy.js';
 import { preparePrompt } from './prompt-remedy.js';
 import { type MadeRemedy, openRemedy, REMEDY_FORMAT, REMEDY_VERSION, writeRemedy } from './remedy.js';
@@ -30,7 +30,7 @@ export interface PreparedRemedy {
   close(): Promise<void>;
 }
 
-type Prepare = (options: AlignOptions & WorkOptions) => Promise<PreparedRemedy>;
+type Prepare = (options: AlignSettings & WorkOptions) => Promise<PreparedRemedy>;
 
 /** How each kind is made. */
 const PREPARE: Record<RemedyKind, Prepare> = {
@@ -62,8 +62,9 @@ export async function align({
 const WORK = '.work';
 
 /** `align` in the thread that calls it, of options that are parsed. */
-export async function alignHere(options: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
-  checkOptions(options);
+export async function alignHere(given: AlignOptions & WorkOptions): Promise<AlignedRemedy> {
+  checkOptions(given);
+  const options = { ...given, shuffles: given.shuffles ?? 20, directions: given.directions ?? 50 };
   // What is read is known by its content, wherever it lies.
   const { onProgress, signal, threads, out, seed, sae, activations, corpus, pairs, model, ...deciding } = options;
   const prepared = await PREPARE[options.kind](options);
@@ -114,12 +115,15 @@ type Own =
   | 'prompt'
   | 'place'
   | 'template'
+  | ControlOption
   | TrainingOption;
+type ControlOption = 'shuffles' | 'directions';
+const CONTROLS: readonly ControlOption[] = ['shuffles', 'directions'];
 type TrainingOption = 'epochs' | 'patience' | 'batch' | 'learningRate' | 'level' | 'minEffect' | 'permutations';
 const TRAINING: readonly TrainingOption[] = ['epochs', 'patience', 'batch', 'learningRate', 'level', 'minEffect', 'permutations'];
-const LINEAR: readonly Own[] = ['activations', 'corpus', 'pairs', 'model', 'layers', 'weigh', 'template'];
+const LINEAR: readonly Own[] = ['activations', 'corpus', 'pairs', 'model', 'layers', 'weigh', 'template', ...CONTROLS];
 const TAKES: Record<RemedyKind, { needs: readonly Own[]; takes: readonly Own[] }> = {
-  sae: { needs: ['sae', 'activations', 'corpus'], takes: ['model', ...TRAINING] },
+  sae: { needs: ['sae', 'activations', 'corpus'], takes: ['model', ...CONTROLS, ...TRAINING] },
   amplify: { needs: [], takes: LINEAR },
   caa: { needs: [], takes: LINEAR },
   pca: { needs: [], takes: LINEAR },
@@ -140,6 +144,8 @@ function checkOptions(options: AlignOptions): void {
   if (idle) throw misuse(`${flag(idle)} means nothing to a remedy of kind ${kind}`);
   if (options.profile === 'paper' && kind !== 'sae')
     throw misuse(`The paper has no remedy of kind ${kind}: --profile is for kind sae`);
+  const ofControls = CONTROLS.find((name) => options[name] !== undefined);
+  if (ofControls && !options.controls) throw misuse(`--${ofControls} is of the controls: it goes with --controls`);
   if (!takes.includes('pairs')) return;
   if ((options.corpus === undefined) === (options.pairs === undefined)) throw misuse('Give either --corpus or --pairs');
   if (options.activations === undefined && options.model === undefined)

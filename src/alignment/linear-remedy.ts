@@ -11,7 +11,7 @@ import type { WorkOptions } from '../progress.js';
 import { Random } from '../random.js';
 import { sinkThreshold } from '../sae/states.js';
 import type { PreparedRemedy } from './align.js';
-import type { AlignOptions } from './align-options.js';
+import type { AlignSettings } from './align-options.js';
 import { type Contrast, fittedTexts } from './contrast.js';
 import { evaluateChange } from './linear-evaluation.js';
 import { type SiteStates, splitStates } from './linear-fit.js';
@@ -22,7 +22,7 @@ import { armNames, randomArms, randomDirections } from './remedy-controls.js';
 import { type Arm, REMEDY_ARM, type RemedyContent, type RemedySite } from './remedy-schema.js';
 import { SHARED, tensorName } from './remedy-tensors.js';
 
-type Options = AlignOptions & WorkOptions;
+type Options = AlignSettings & WorkOptions;
 
 /** Opens what a linear remedy is fitted on. */
 export async function prepareLinear(options: Options): Promise<PreparedRemedy> {

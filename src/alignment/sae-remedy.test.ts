@@ -18,7 +18,7 @@ import { reconstruct } from '../sae/forward.js';
 import { asJumpRelu } from '../sae/jump-relu.js';
 import { trainSaes } from '../sae/train.js';
 import { TrainSaeOptions } from '../sae/train-options.js';
-import { align } from './align.js';
+import { align, alignHere } from './align.js';
 import { AlignOptions } from './align-options.js';
 import { changedStates } from './changed-states.js';
 import { contrastOfCorpus } from './contrast.js';
@@ -290,9 +290,10 @@ test('the paper profile: on means, chosen by r of the validation texts, several 
 describe('random directions of the paper profile', () => {
   const controlled = async (activations: string) => {
     const name = `paper, controlled, ${activations}`;
+    // Fewer than a user may ask for.
     const small = { shuffles: 1, directions: 2 };
     const given = options(name, { profile: 'paper', controls: true, activations: path(activations) });
-    const { content } = await align({ ...given, ...small });
+    const { content } = await alignHere({ ...given, ...small });
     return { content, remedy: await openRemedy(path(name)) };
   };
 

@@ -23,7 +23,7 @@ import { writeSaeLens } from '../sae/formats/saelens.js';
 import type { OpenedSae } from '../sae/formats/stored-sae.js';
 import { sinkThreshold } from '../sae/states.js';
 import type { PreparedRemedy } from './align.js';
-import type { AlignOptions } from './align-options.js';
+import type { AlignSettings } from './align-options.js';
 import { withRows } from './chosen-rows.js';
 import { contrastOfCorpus, fittedTexts } from './contrast.js';
 import { meanLength } from './linear-evaluation.js';
@@ -35,7 +35,7 @@ import { evaluateSite } from './sae-evaluation.js';
 import { changesOf, deltaOf, type SaeFit } from './sae-fit.js';
 import { actingPooling, alignSite, POOLING, type SaeAlignmentSettings } from './sae-site.js';
 
-type Options = AlignOptions & WorkOptions;
+type Options = AlignSettings & WorkOptions;
 
 /** How aligned autoencoders change a state, the usual way first. */
 const MODES: ['delta', 'blend'] = ['delta', 'blend'];

@@ -2,6 +2,7 @@ import { chat } from '../serving/chat.js';
 import { ChatFlags } from '../serving/chat-options.js';
 import { Conversation } from '../serving/conversation.js';
 import { SteeredModel } from '../serving/steered-model.js';
+import { requireRemedyFor } from '../serving/steering-options.js';
 import { command } from './command.js';
 
 export const chatCommand = () =>
@@ -9,12 +10,10 @@ export const chatCommand = () =>
     'chat',
     'talk with the model, changed by a remedy or not; from a pipe, a line is a turn',
     ChatFlags,
-    async (
-      { model: source, remedy, arm, mode, positions, layers, strength, precision, threads, system, compare, ...sampling },
-      work,
-      _,
-      asJson,
-    ) => {
+    async (options, work, _, asJson) => {
+      requireRemedyFor(options);
+      const { model: source, remedy, arm, mode, positions, layers, strength, precision, threads, ...rest } = options;
+      const { system, compare, ...sampling } = rest;
       const model = await SteeredModel.open(source, {
         ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, layers, strength, precision, threads },
         sequences: 2,

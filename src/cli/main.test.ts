@@ -149,6 +149,17 @@ describe("a user's mistakes", () => {
       2,
       /only 0 to 1/,
     ],
+    ...[
+      ['generate', '--prompts', 'p', '--out', 'o', '--positions', 'prompt'],
+      ['chat', '--arm', 'foo'],
+      ['serve', '--layers', '3'],
+      ['export', '--out', 'o', '--strength', '0.5'],
+    ].map((args): [string, string[], number, RegExp] => [
+      `${args[0]} ${args.at(-2)} without a remedy`,
+      [...args, '--mode', 'delta', '--model', MODEL],
+      2,
+      new RegExp(`no remedy for .*(${args.at(-2)}.*--mode|--mode.*${args.at(-2)})[^]*--remedy`),
+    ]),
     ['a cache entry that is not there', ['cache', 'rm', 'models/none'], 1, /models\/none/],
   ])('%s', async (_, args, status, message) => {
     const { code, stdout, stderr } = await run(...args);

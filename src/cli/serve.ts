@@ -4,6 +4,7 @@ import { isLoopback } from '../serving/guard.js';
 import { ModelServer } from '../serving/model-server.js';
 import { ServeOptions } from '../serving/serve-options.js';
 import { SteeredModel } from '../serving/steered-model.js';
+import { requireRemedyFor } from '../serving/steering-options.js';
 import { command } from './command.js';
 
 export const serveCommand = () =>
@@ -11,7 +12,9 @@ export const serveCommand = () =>
     'serve',
     "the model and its remedies behind OpenAI's HTTP API: chat and text completions, one model id an arm",
     ServeOptions,
-    async ({ model: source, remedy: remedies, apiKeyEnv, maxBatch, maxQueue, maxBodyMb, patience, log, ...options }, work) => {
+    async (given, work) => {
+      requireRemedyFor(given);
+      const { model: source, remedy: remedies, apiKeyEnv, maxBatch, maxQueue, maxBodyMb, patience, log, ...options } = given;
       const apiKey = apiKeyEnv === undefined ? undefined : keyOf(apiKeyEnv);
       const { mode, positions, layers, strength, precision, threads, ...http } = options;
       const model = await SteeredModel.open(source, {

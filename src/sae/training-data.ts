@@ -51,8 +51,10 @@ export class TrainingData {
    * @throws MoralscopeError `misuse` where the options name no states or contradictory ones, and what the readers throw
    */
   static async find(options: TrainSaeOptions, work: WorkOptions): Promise<TrainingData> {
-    const { activations, model, text, corpus } = options;
+    const { activations, model, text, corpus, tokens, epochs } = options;
     const misuse = (what: string, fix: string) => new MoralscopeError('misuse', what, fix);
+    if (tokens !== undefined && epochs !== undefined)
+      throw misuse('--tokens and --epochs both say how long to train.', 'Give one of them.');
     if ((activations === undefined) === (model === undefined))
       throw misuse('Give either --activations or --model.', '--help lists the flags.');
     if (activations !== undefined) {

@@ -11,6 +11,7 @@ import { AnswerFile, type AnswersMadeFrom } from './answer-file.js';
 import { GenerateFileOptions } from './generate-options.js';
 import { type FilePrompt, readPrompts } from './prompt-file.js';
 import { type Steered, SteeredModel } from './steered-model.js';
+import { requireRemedyFor } from './steering-options.js';
 
 /** One line of a file of answers. */
 export interface FileAnswer {
@@ -54,12 +55,7 @@ export async function generateFile(given: z.input<typeof GenerateFileOptions> & 
   const { onProgress, signal, ...flags } = given;
   const options = parseOptions(GenerateFileOptions, flags);
   const { remedy, arm, mode, positions, layers, strength, precision, threads, maxBatch: sequences } = options;
-  if (remedy === undefined && (arm ?? mode ?? layers ?? strength) !== undefined)
-    throw new MoralscopeError(
-      'misuse',
-      'An arm, a mode, a layer and a strength are those of a remedy.',
-      'Name it with --remedy.',
-    );
+  requireRemedyFor(options);
   const prompts = await readPrompts(options.prompts, { signal });
   const model = await SteeredModel.open(options.model, {
     ...{ remedies: remedy === undefined ? [] : [`remedy=${remedy}`], mode, positions, layers, strength },
@@ -172,6 +168,7 @@ async function madeFrom(
 ): Promise<AnswersMadeFrom> {
   return {
     ...Decisive.parse(options),
+    positions: options.positions ?? 'all',
     model: { name: model.name, sha256: model.sha256 },
     prompts: { count: prompts.length, sha256: sha256(JSON.stringify(prompts)) },
     remedy: steered

@@ -67,7 +67,7 @@ const options = (out: string, more: Record<string, unknown> = {}) =>
   parseOptions(EvalSaeOptions, {
     activations: join(root, 'states'),
     out: join(root, out),
-    maxTexts: 20,
+    ...('model' in more && { maxTexts: 20 }),
     bootstraps: 100,
     threads: 1,
     ...more,

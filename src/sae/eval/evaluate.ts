@@ -9,6 +9,7 @@ import { readTexts } from '../../activations/text-file.js';
 import { ArtifactDirectory } from '../../artifact/directory.js';
 import { sha256, sha256File, writeFileAtomic } from '../../artifact/files.js';
 import { requireSameCorpus } from '../../diagnosis/diagnose.js';
+import { MoralscopeError } from '../../errors.js';
 import { MatMul } from '../../graph/matmul.js';
 import { LanguageModel } from '../../model/language-model.js';
 import type { Precision } from '../../model/precision.js';
@@ -65,7 +66,8 @@ export async function evaluateSae(
 
 /** `evaluateSae` in the thread that calls it, of options that are parsed. */
 export async function evaluateHere(path: string, options: EvalSaeOptions & WorkOptions): Promise<EvaluatedSae> {
-  const { onProgress, signal, seed, bootstraps, k, site, activationScale, maxStates, maxTexts } = options;
+  const { onProgress, signal, seed, bootstraps, k, site, activationScale, maxStates, maxTexts = 1000 } = options;
+  checkOptions(options);
   const work = { onProgress, signal };
   const opened = await openSae(path, { k, site, activationScale, signal });
   const activations = await ActivationDirectory.open(options.activations);
@@ -84,7 +86,7 @@ export async function evaluateHere(path: string, options: EvalSaeOptions & WorkO
       { dIn, width, shardBytes, model: model && { parameters: model.parameters, vocabulary: model.spec.vocabulary } },
       process.availableMemory(),
     );
-    const texts = model && (await textsToSplice(activations, options));
+    const texts = model && (await textsToSplice(activations, { ...options, maxTexts }));
     const directory = await ArtifactDirectory.open(options.out, {
       format: SAE_EVAL,
       formatVersion: VERSION,
@@ -114,6 +116,16 @@ export async function evaluateHere(path: string, options: EvalSaeOptions & WorkO
   } finally {
     await model?.close();
   }
+}
+
+function checkOptions({ model, text, maxTexts }: EvalSaeOptions): void {
+  if (model !== undefined || (text ?? maxTexts) === undefined) return;
+  const idle = text === undefined ? '--max-texts' : '--text';
+  throw new MoralscopeError(
+    'misuse',
+    `${idle} is of the texts that the autoencoder is spliced on, which takes a model.`,
+    `Give --model, or leave ${idle} out.`,
+  );
 }
 
 /** What the autoencoder is measured with. */
@@ -242,7 +254,7 @@ async function measureStates(
 /** The texts to splice on, as the model reads them, and what they are. */
 async function textsToSplice(
   activations: ActivationDirectory,
-  { text, maxTexts, seed, onProgress, signal }: EvalSaeOptions & WorkOptions,
+  { text, maxTexts, seed, onProgress, signal }: EvalSaeOptions & WorkOptions & { maxTexts: number },
 ): Promise<{ texts: string[]; source: string }> {
   const all =
     text === undefined

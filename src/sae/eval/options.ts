@@ -14,7 +14,7 @@ export const EvalSaeOptions = z.object({
   k: z.int().positive().optional().describe('active latents of a token, where the files do not say it (Qwen-Scope)'),
   activationScale: z.number().positive().optional().describe('factor of expected_average_only_in, where the files lack it'),
   maxStates: z.int().positive().optional().describe('at most so many states of a kind, evenly spread; default: all'),
-  maxTexts: z.int().positive().default(1000).describe('texts to splice on, drawn at random where there are more'),
+  maxTexts: z.int().positive().optional().describe('texts to splice on, drawn at random where there are more (default: 1000)'),
   bootstraps: z.int().min(100).default(200).describe('bootstrap draws of the texts behind every interval'),
   seed: z.int().default(0).describe('of every random draw'),
   threads: z.int().positive().optional().describe('default: as many as the machine has cores'),

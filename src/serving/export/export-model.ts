@@ -12,6 +12,7 @@ import { type Intervention, requireStrength } from '../../model/intervention.js'
 import type { DecoderMapping } from '../../model/mapping.js';
 import { parseOptions } from '../../options.js';
 import type { WorkOptions } from '../../progress.js';
+import { requireRemedyFor } from '../steering-options.js';
 import { controlVector } from './control-vector.js';
 import { writeOnnxDirectory } from './onnx-directory.js';
 import { ExportOptions } from './options.js';
@@ -78,9 +79,9 @@ export async function exportModel(given: z.input<typeof ExportOptions> & WorkOpt
     const mapping = mapDecoder(checkpoint);
     const sha256 = await checkpoint.sha256();
     if (remedy) requireItsModel(remedy, { name, sha256, spec: mapping.spec, tokenizer: await checkpoint.tokenizer() });
-    const { format, arm, precision } = options;
+    const { format, arm = REMEDY_ARM, precision } = options;
     const mode = interventions[0]?.change.mode ?? null;
-    const strength = options.strengthInput ? null : options.strength;
+    const strength = options.strengthInput ? null : (options.strength ?? 1);
     const write = EXPORTERS[format]({ model: name, checkpoint, mapping, interventions, strength, options, work });
     const directory = await ArtifactDirectory.open(options.out, {
       format: EXPORT_FORMAT,
@@ -109,21 +110,25 @@ export async function exportModel(given: z.input<typeof ExportOptions> & WorkOpt
   }
 }
 
-function checkOptions({ format, remedy, positions, strengthInput, precision }: ExportOptions): void {
+function checkOptions(options: ExportOptions): void {
+  const { format, remedy, positions, strength, strengthInput, precision } = options;
   const refuse = (what: string, fix: string) => new MoralscopeError('misuse', what, fix);
-  if (positions !== 'all')
+  if (positions !== undefined && positions !== 'all')
     throw refuse(
       `The positions ${positions} cannot be exported: other programs do not say which tokens are of the prompt.`,
       'Leave --positions out, or run the remedy here: moralscope serve.',
     );
   if (format !== 'onnx' && remedy === undefined) throw refuse(`${format} is what a remedy changes.`, 'Give --remedy.');
+  requireRemedyFor(options);
+  if (strengthInput && strength !== undefined)
+    throw refuse('The strength is to be an input of the graph, and is not decided here.', 'Leave --strength out.');
   if (strengthInput && (format !== 'onnx' || remedy === undefined))
     throw refuse('Only a graph with a remedy inside has its strength as an input.', 'Leave --strength-input out.');
   if (format !== 'onnx' && precision !== 'fp32')
     throw refuse(`${format} holds none of the model's weights.`, 'Leave --precision out.');
 }
 
-function changesOf(remedy: Remedy, { arm, mode, strength }: ExportOptions): Intervention[] {
+function changesOf(remedy: Remedy, { arm, mode, strength = 1 }: ExportOptions): Intervention[] {
   const interventions = remedy.interventions({ arm, mode });
   if (interventions.length === 0)
     throw new MoralscopeError(
