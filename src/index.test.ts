@@ -7,6 +7,8 @@ test("everything that the README imports is exported, and the study's steps besi
   const imported = [...readme.matchAll(/import \{([^}]+)\} from 'moralscope'/g)].flatMap(([, names]) => names.split(','));
   expect(imported.length).toBeGreaterThan(0);
   const steps = ['pull', 'buildCorpus', 'readCorpus', 'corpusStats', 'capture', 'diagnose', 'renderReport', 'study'];
+  const reports = ['renderFeatures', 'renderTrainingReport', 'renderSaeEvalReport', 'renderVerification'];
   const exported = new Map<string, unknown>(Object.entries(moralscope));
-  for (const name of [...imported.map((name) => name.trim()), ...steps]) expect(exported.get(name), name).toBeTypeOf('function');
+  for (const name of [...imported.map((name) => name.trim()), ...steps, ...reports])
+    expect(exported.get(name), name).toBeTypeOf('function');
 });

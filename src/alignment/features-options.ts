@@ -5,7 +5,7 @@ export const FeaturesOptions = z.object({
   sae: z.string().describe('a directory of SAELens or sparsify, or a file layer{n}.sae.pt of Qwen-Scope'),
   activations: z.string().describe("activation directory of the autoencoder's layer (capture --pool last,tokens)"),
   corpus: z.string().describe('the corpus that was captured'),
-  out: z.string().describe('directory for manifest.json, features.json, features.html and neuronpedia/'),
+  out: z.string().describe('directory for manifest.json, features.json and neuronpedia/; the command adds features.html'),
   model: z
     .string()
     .optional()

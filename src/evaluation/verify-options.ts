@@ -19,7 +19,7 @@ export const VerifyOptions = z.object({
     .string()
     .optional()
     .describe('general text to measure the damage on: a file as capture --texts takes; default: 64 sentences'),
-  out: z.string().describe('directory for manifest.json, verify.json and report.html'),
+  out: z.string().describe('directory for manifest.json and verify.json; the command adds report.html'),
   strengths: z
     .array(z.coerce.number<string | number>().gt(0))
     .min(1)

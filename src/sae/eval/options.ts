@@ -9,7 +9,7 @@ export const EvalSaeOptions = z.object({
     .optional()
     .describe('texts to splice on: a file of lines, JSONL or parquet; default: those of the activations'),
   corpus: z.string().optional().describe('the corpus of these activations, for sparse probing of the ten poles'),
-  out: z.string().describe('directory for manifest.json, sae-eval.json and report.html'),
+  out: z.string().describe('directory for manifest.json and sae-eval.json; the command adds report.html'),
   site: z.string().optional().describe('blocks.{L}.hook_resid_post and the like, where the files do not say it'),
   k: z.int().positive().optional().describe('active latents of a token, where the files do not say it (Qwen-Scope)'),
   activationScale: z.number().positive().optional().describe('factor of expected_average_only_in, where the files lack it'),
