@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
+import { MoralscopeError } from '../errors.js';
 import { parseOptions } from '../options.js';
 import type { OnProgress } from '../progress.js';
 import { addFlags, flagName } from './flags.js';
@@ -29,6 +30,8 @@ export function command<S extends z.ZodObject<Fields>>(
     /** Whether the result is printed as JSON, and nothing else belongs on stdout. */
     asJson: boolean,
   ) => Promise<CommandResult>,
+  /** Nothing of work that was stopped is kept. */
+  { beginsAnew = false }: { beginsAnew?: boolean } = {},
 ): Command {
   const built = addFlags(new Command(name).description(description), schema).option('--json', 'print the result as JSON');
   return built.action(async (...actionArgs: unknown[]) => {
@@ -54,6 +57,10 @@ export function command<S extends z.ZodObject<Fields>>(
       progress.done();
       if (json) process.stdout.write(`${JSON.stringify(result.json, null, 2)}\n`);
       else if (result.text !== '') process.stdout.write(`${result.text}\n`);
+    } catch (error) {
+      if (beginsAnew && error instanceof MoralscopeError && error.code === 'cancelled')
+        throw new MoralscopeError('cancelled', error.message, 'Run the same command again.');
+      throw error;
     } finally {
       progress.done();
       process.off('SIGINT', onInterrupt);

@@ -9,7 +9,12 @@ const BuildOptions = z.object({
   from: z.string().describe('starter, social-chem-101, or a TSV, CSV, JSONL or parquet file in its columns'),
   out: z.string().describe('directory to make'),
   name: z.string().optional().describe('what the corpus is called in reports'),
-  seed: z.int().default(0).describe('decides the split into training, validation and test texts'),
+  seed: z
+    .int()
+    .default(0)
+    .describe(
+      "decides the corpus's own 80/10/10 split, which no analysis reads: each draws its own, so that those test texts are not held out",
+    ),
 });
 
 export const corpusCommand = () =>

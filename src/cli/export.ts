@@ -11,4 +11,5 @@ export const exportCommand = () =>
       const { directory, files, summary, model } = await exportModel({ ...options, ...work });
       return { json: { directory, files, model, summary }, text: `${directory}: ${summary}\n${files.join('\n')}` };
     },
+    { beginsAnew: true },
   );

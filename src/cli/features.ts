@@ -19,4 +19,5 @@ export const featuresCommand = () =>
         text: [features.summary, ...features.notes, join(directory, 'features.json'), report].join('\n'),
       };
     },
+    { beginsAnew: true },
   );

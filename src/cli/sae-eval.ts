@@ -18,6 +18,7 @@ export const saeEvalCommand = () =>
       await writeFileAtomic(report, renderSaeEvalReport(evaluation));
       return { json: evaluation, text: [...linesOf(evaluation), report].join('\n') };
     },
+    { beginsAnew: true },
   ).argument('<sae>', 'a directory of SAELens or sparsify, or a file layer{n}.sae.pt of Qwen-Scope');
 
 const shown = ({ value }: EvalFigure, digits = 4) => (value === null ? 'empty' : decimal(value, digits));
