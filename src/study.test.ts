@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -137,4 +137,31 @@ test('other options in the same directory are refused, as is a study of nothing'
     message: expect.stringContaining('permutations'),
   });
   expect(existsSync(join(root, 'nothing'))).toBe(false);
+});
+
+test('a directory with files of others is refused before anything is made in it', async () => {
+  const mine = join(root, 'mine');
+  await mkdir(join(mine, 'corpus'), { recursive: true });
+  for (const name of ['draft.tmp', join('corpus', 'rows.parquet')]) await writeFile(join(mine, name), 'mine');
+  expect(await failure(study(options('mine')))).toMatchObject({ code: 'misuse', message: expect.stringContaining(mine) });
+  await rm(join(mine, 'draft.tmp'));
+  expect(await failure(study(options('mine')))).toMatchObject({
+    code: 'misuse',
+    message: expect.stringContaining(join('corpus', 'rows.parquet')),
+  });
+  expect(await readdir(mine, { recursive: true })).toEqual(['corpus', join('corpus', 'rows.parquet')]);
+  expect(await readFile(join(mine, 'corpus', 'rows.parquet'), 'utf8')).toBe('mine');
+  expect(await failure(study({ ...options('x'), out: '' }))).toMatchObject({ code: 'misuse' });
+});
+
+test('a finished diagnosis that is damaged or gone is told by name', async () => {
+  const json = join(root, 'whole', 'diagnosis.json');
+  const sound = await readFile(json, 'utf8');
+  const refusal = { code: 'bad-file', message: expect.stringContaining(json) };
+  await writeFile(json, sound.slice(0, 1000));
+  expect(await failure(study(options('whole')))).toMatchObject(refusal);
+  await rm(json);
+  expect(await failure(study(options('whole')))).toMatchObject(refusal);
+  await writeFile(json, sound);
+  expect((await study(options('whole'))).diagnosis).toEqual(whole);
 });

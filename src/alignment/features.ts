@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import { ActivationDirectory } from '../activations/directory.js';
 import { ArtifactDirectory } from '../artifact/directory.js';
 import { sha256File, writeFileAtomic } from '../artifact/files.js';
 import type { Manifest } from '../artifact/manifest.js';
+import { readResult } from '../artifact/result.js';
 import { requireSameCorpus } from '../diagnosis/diagnose.js';
 import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
@@ -87,7 +87,7 @@ export async function screenHere(options: FeaturesOptions & WorkOptions): Promis
     const result = directory.file(RESULT);
     try {
       if (directory.finished) {
-        const features = Features.parse(JSON.parse(await readFile(result, 'utf8')));
+        const features = await readResult(result, Features);
         return { features, manifest: directory.finished, directory: directory.path };
       }
       const features = await findFeatures({ opened, activations, corpus, model, options });

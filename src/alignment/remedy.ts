@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type ArtifactDirectory, readManifest } from '../artifact/directory.js';
 import { writeFileAtomic } from '../artifact/files.js';
 import type { Manifest } from '../artifact/manifest.js';
+import { readResult } from '../artifact/result.js';
 import { type SafetensorsTensor, writeSafetensors } from '../checkpoint/safetensors.js';
 import { MoralscopeError } from '../errors.js';
 import type { Intervention, Mode, Positions } from '../model/intervention.js';
@@ -50,7 +50,7 @@ export class Remedy {
     const manifest = await readManifest(path, REMEDY_FORMAT);
     if (manifest.formatVersion !== REMEDY_VERSION)
       throw damaged(path, `version ${manifest.formatVersion} of the format, where this version reads ${REMEDY_VERSION}`);
-    const content = await readContent(join(path, CONTENT));
+    const content = await readResult(join(path, CONTENT), RemedyContent);
     const tensors = content.sites.length > 0 ? await RemedyTensors.read(join(path, TENSORS)) : undefined;
     const saes = new Map<string, SparseAutoencoder>();
     for (const { site, sae: named } of content.sites) {
@@ -196,19 +196,6 @@ export function requireItsModel({ path, content, sites }: Remedy, model: Remedie
   if (model.sha256 !== sha256) throw differs(`${name} (${short(sha256)})`, `is another checkpoint (${short(model.sha256)})`);
   if (tokenizer !== null && model.tokenizer.sha256 !== tokenizer)
     throw differs(`the tokenizer ${short(tokenizer)} (${name})`, `comes with the tokenizer ${short(model.tokenizer.sha256)}`);
-}
-
-async function readContent(path: string): Promise<RemedyContent> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw damaged(path, (cause as Error).message, cause);
-  }
-  const parsed = RemedyContent.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw damaged(path, `${issue?.path.join('.')}: ${issue?.message}`);
 }
 
 /** Names of arms in a message: those with numbers once. */

@@ -5,9 +5,7 @@ import { MoralscopeError } from '../errors.js';
 import { diskError, isTemporary, sha256, writeFileAtomic } from './files.js';
 import { FileLock } from './lock.js';
 import { Manifest, machine, TOOL } from './manifest.js';
-
-/** Says of unfinished work which artifact it is to become. */
-const BEGUN = '.begun.json';
+import { BEGUN, MANIFEST, requireOwnDirectory } from './own-directory.js';
 
 const Identity = Manifest.pick({ format: true, formatVersion: true, seed: true, options: true, inputs: true });
 
@@ -31,9 +29,11 @@ export class ArtifactDirectory {
 
   /**
    * Opens or creates `path` for the artifact of this identity.
-   * @throws MoralscopeError `locked` if another live process has it open; `misuse` if it holds another artifact.
+   * @param nested artifacts that it may hold before it is begun itself
+   * @throws MoralscopeError `locked` if another live process has it open; `misuse` if it holds another artifact, or files that are not ours.
    */
-  static async open(path: string, identity: ArtifactIdentity): Promise<ArtifactDirectory> {
+  static async open(path: string, identity: ArtifactIdentity, nested?: readonly string[]): Promise<ArtifactDirectory> {
+    await requireOwnDirectory(path, nested);
     const dir = resolve(path);
     try {
       await mkdir(dir, { recursive: true });
@@ -76,7 +76,7 @@ export class ArtifactDirectory {
       seconds: Math.round(performance.now() - this.started) / 1000,
       machine: machine(),
     };
-    await writeFileAtomic(this.file('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+    await writeFileAtomic(this.file(MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
     await rm(this.file(BEGUN), { force: true });
     await this.close();
     return manifest;
@@ -106,8 +106,10 @@ export async function readManifest(dir: string, format: string): Promise<Manifes
   return manifest;
 }
 
+const REMAKE = 'Choose another directory; or, where moralscope made this one, remove it and make it again.';
+
 function readManifestIfPresent(dir: string): Promise<Manifest | undefined> {
-  return readIfPresent(join(dir, 'manifest.json'), Manifest);
+  return readIfPresent(join(dir, MANIFEST), Manifest);
 }
 
 async function readIfPresent<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
@@ -119,7 +121,7 @@ async function readIfPresent<T>(path: string, schema: z.ZodType<T>): Promise<T |
   throw new MoralscopeError(
     'bad-file',
     `${path} was not written by moralscope: ${issue.path.join('.')} ${issue.message}.`,
-    'Remove the directory and make it again.',
+    REMAKE,
   );
 }
 
@@ -127,14 +129,14 @@ async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw new MoralscopeError('bad-file', `${path} cannot be read: ${(cause as Error).message}.`, REMAKE, { cause });
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new MoralscopeError('bad-file', `${path} is not JSON.`, 'Remove the directory and make it again.', { cause });
+    throw new MoralscopeError('bad-file', `${path} is not JSON.`, REMAKE, { cause });
   }
 }
 

@@ -1,11 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { writeFileAtomic } from '../artifact/files.js';
+import { jsonLines, readResult } from '../artifact/result.js';
 import { renderTrainingReport } from '../report/training-report.js';
 import { type TrainedSummary, trainSaes } from '../sae/train.js';
 import { TrainSaeOptions } from '../sae/train-options.js';
 import type { StepMetrics } from '../sae/training.js';
 import { command } from './command.js';
+
+const Metrics = z.array(z.custom<StepMetrics>((line) => Number.isInteger((line as StepMetrics | null)?.step))).min(1);
 
 export const saeTrainCommand = () =>
   command(
@@ -17,8 +20,7 @@ export const saeTrainCommand = () =>
       const saes = manifest.details.saes as TrainedSummary[];
       const metrics: Record<string, StepMetrics[]> = {};
       for (const { folder } of saes) {
-        const lines = (await readFile(join(path, folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
-        metrics[folder] = lines.map((line) => JSON.parse(line));
+        metrics[folder] = await readResult(join(path, folder, 'metrics.jsonl'), Metrics, jsonLines);
       }
       const report = join(path, 'report.html');
       await writeFileAtomic(report, renderTrainingReport({ manifest, saes, metrics }));

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import { GENERAL_SENTENCES } from '../activations/general-text.js';
@@ -9,6 +8,7 @@ import { ArtifactDirectory } from '../artifact/directory.js';
 import { sha256, sha256File, writeFileAtomic } from '../artifact/files.js';
 import { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
+import { readResult } from '../artifact/result.js';
 import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import type { Corpus } from '../moral/corpus.js';
@@ -100,7 +100,7 @@ export async function verifyHere(options: VerifyOptions & WorkOptions): Promise<
     const kept = new KeptWork(directory.file(WORK));
     try {
       if (directory.finished) {
-        const verification = Verification.parse(JSON.parse(await readFile(result, 'utf8')));
+        const verification = await readResult(result, Verification);
         await kept.remove();
         return { verification, manifest: directory.finished, directory: directory.path };
       }

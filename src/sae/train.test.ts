@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -150,6 +150,21 @@ describe('states', () => {
       options('pooled', { states: 'mean', tokens: undefined, epochs: 12.8, arch: 'relu', k: [8] }),
     );
     expect(manifest.details).toMatchObject({ steps: 60, states: 3840, epochs: 12.8 });
+  });
+
+  test('activations that lie in the directory of the run are not removed with it', async () => {
+    const run = options('around', { tokens: 64 * 2 });
+    const stop = new AbortController();
+    await expect(
+      trainSaes({ ...run, onProgress: ({ task }) => task.startsWith('train') && stop.abort(), signal: stop.signal }),
+    ).rejects.toMatchObject({ code: 'cancelled' });
+    await rename(join(root, 'states'), join(root, 'around', 'activations'));
+    try {
+      await trainSaes({ ...run, activations: join(root, 'around', 'activations') });
+      expect(await readdir(join(root, 'around', 'activations'))).toContain('manifest.json');
+    } finally {
+      await rename(join(root, 'around', 'activations'), join(root, 'states'));
+    }
   });
 
   test('of a model and its texts, captured while it learns, train to what stored ones train to', async () => {

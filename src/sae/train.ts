@@ -118,7 +118,7 @@ async function train(
     }
     stop();
     await data.ended();
-    if (!keepActivations) await data.discard(directory.path);
+    if (!keepActivations) await data.discard();
     const manifest = await directory.finish({
       model: data.model,
       site: data.site,

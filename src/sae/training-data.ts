@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { capture } from '../activations/capture.js';
 import { ActivationDirectory } from '../activations/directory.js';
 import { selectLayers } from '../activations/layers.js';
@@ -30,6 +30,8 @@ interface Source {
   /** States of an epoch, or a few more: sinks may be among them. */
   states(): Promise<number>;
   shards(layer: number): Promise<StateShards>;
+  /** The directory that is made for it. */
+  captured?: string;
   /** Fulfilled when nothing is being captured any more. */
   ended: Promise<unknown>;
 }
@@ -112,13 +114,14 @@ export class TrainingData {
       let before: Promise<unknown> = Promise.resolve();
       for (const part of parts.toReversed()) {
         const waited = before;
+        const captured = join(out, 'activations', part.name);
         const followed = new FollowedCapture(spec.hidden, 'resid_post', async (onShard) => {
           await waited;
           return capture({
             model: options.model!,
             texts: part.texts,
             template: part.template,
-            out: join(out, 'activations', part.name),
+            out: captured,
             layers,
             pools: ['tokens'],
             readout: false,
@@ -138,6 +141,7 @@ export class TrainingData {
           following: true,
           states: () => followed.states(),
           shards: (layer) => followed.shards(layer),
+          captured,
           ended: followed.finished,
         });
       }
@@ -174,8 +178,13 @@ export class TrainingData {
     for (const { ended } of this.sources) await ended;
   }
 
-  /** Removes what was captured. */
-  async discard(out: string): Promise<void> {
-    await rm(join(out, 'activations'), { recursive: true, force: true });
+  /** Removes what was captured for it. */
+  async discard(): Promise<void> {
+    for (const { captured } of this.sources) {
+      if (captured === undefined) continue;
+      await rm(captured, { recursive: true, force: true });
+      // Of the folder around it only what is empty.
+      await rmdir(dirname(captured)).catch(() => {});
+    }
   }
 }

@@ -27,6 +27,7 @@ export class AnswerFile {
    * `bad-file`, `disk`
    */
   static async open(path: string, madeFrom: AnswersMadeFrom): Promise<AnswerFile> {
+    if (path.trim() === '') throw new MoralscopeError('misuse', 'The file of answers has no name.', 'Give --out a name.');
     await mkdir(dirname(path), { recursive: true }).catch((error) => {
       throw diskError(error, path);
     });

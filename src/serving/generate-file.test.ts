@@ -90,6 +90,7 @@ describe('a file of answers', () => {
     expect(other.message).toMatch(/maxTokens 6, now 7; seed 40, now 41\.$/);
     await writeFile(file('mine.jsonl'), '{"row": 0}\n');
     expect((await refused(generateFile(asked('mine.jsonl')))).message).toMatch(/was not begun by generate/);
+    expect(await refused(generateFile({ ...asked('mine.jsonl'), out: '' }))).toMatchObject({ code: 'misuse' });
     await generateFile(asked('spoilt.jsonl'));
     const lines = (await readFile(file('spoilt.jsonl'), 'utf8')).split('\n');
     await writeFile(file('spoilt.jsonl'), lines.toSpliced(2, 1).join('\n'));

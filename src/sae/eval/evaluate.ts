@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import type { Stored } from '../../activations/details.js';
@@ -8,6 +7,7 @@ import { fillTemplate } from '../../activations/template.js';
 import { readTexts } from '../../activations/text-file.js';
 import { ArtifactDirectory } from '../../artifact/directory.js';
 import { sha256, sha256File, writeFileAtomic } from '../../artifact/files.js';
+import { readResult } from '../../artifact/result.js';
 import { requireSameCorpus } from '../../diagnosis/diagnose.js';
 import { MoralscopeError } from '../../errors.js';
 import { MatMul } from '../../graph/matmul.js';
@@ -105,7 +105,7 @@ export async function evaluateHere(path: string, options: EvalSaeOptions & WorkO
     const file = directory.file(RESULT);
     try {
       if (directory.finished && existsSync(file))
-        return { evaluation: SaeEval.parse(JSON.parse(await readFile(file, 'utf8'))), directory: directory.path };
+        return { evaluation: await readResult(file, SaeEval), directory: directory.path };
       const evaluation = await evaluate(path, opened, { activations, corpus, model, texts }, options);
       await writeFileAtomic(file, `${JSON.stringify(evaluation, null, 1)}\n`);
       await directory.finish({ sae: evaluation.sae, site: evaluation.site.name });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,6 +45,17 @@ test('files of up to 128 features, as they came', async () => {
 
 test('of no features there is no file', async () => {
   expect(await writeNeuronpedia(join(root, 'none'), SOURCE, [])).toEqual([]);
+});
+
+test('a directory with other files is left as it is', async () => {
+  const mine = join(root, 'mine');
+  await mkdir(mine);
+  await writeFile(join(mine, 'features-mine.json'), 'mine');
+  await expect(writeNeuronpedia(mine, SOURCE, [feature(0)])).rejects.toMatchObject({
+    code: 'misuse',
+    message: expect.stringContaining('features-mine.json'),
+  });
+  expect(await readdir(mine)).toEqual(['features-mine.json']);
 });
 
 describe('what Neuronpedia would refuse', () => {

@@ -1,8 +1,8 @@
 /** @file What Neuronpedia takes of a sparse autoencoder's features: POST /api/feature/upload-batch, at most 128 a request. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { diskError, writeFileAtomic } from '../../artifact/files.js';
+import { diskError, isTemporary, writeFileAtomic } from '../../artifact/files.js';
 import { MoralscopeError, throwIfCancelled } from '../../errors.js';
 
 export const NEURONPEDIA_BATCH = 128;
@@ -85,7 +85,7 @@ export async function* neuronpediaBatches(
 /**
  * Writes one file a request, `features-0.json` and on, each whole or absent.
  * @returns their paths
- * @throws MoralscopeError as {@link neuronpediaBatches} does; `disk`, `cancelled`
+ * @throws MoralscopeError as {@link neuronpediaBatches} does; `misuse` for a directory that holds other files; `disk`, `cancelled`
  */
 export async function writeNeuronpedia(
   directory: string,
@@ -96,6 +96,13 @@ export async function writeNeuronpedia(
   await mkdir(directory, { recursive: true }).catch((error) => {
     throw diskError(error, directory);
   });
+  const strange = (await readdir(directory)).find((name) => !/^features-\d+\.json$/.test(name) && !isTemporary(name));
+  if (strange !== undefined)
+    throw new MoralscopeError(
+      'misuse',
+      `${directory} holds ${strange}, which is no part of an upload to Neuronpedia.`,
+      'Choose another directory: one that does not exist yet, or is empty.',
+    );
   const paths: string[] = [];
   for await (const batch of neuronpediaBatches(source, features)) {
     throwIfCancelled(signal);

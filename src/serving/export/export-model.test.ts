@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -136,6 +136,24 @@ describe('is refused', () => {
     const twice = await remedyOf(changed('add', 'blocks.0.hook_resid_post'), changed('add', 'blocks.1.hook_resid_pre'));
     await refused({ remedy: twice, format: 'torch' }, /cannot change blocks\.1\.hook_resid_pre/);
     await refused({ remedy: await remedyOf() }, /is a text/);
+  });
+
+  test('to write into the directory of the model, or over files of others', async () => {
+    const model = join(work, 'model');
+    await cp(MODEL, model, { recursive: true });
+    await symlink(model, join(work, 'link'));
+    const before = (await readdir(model)).sort();
+    for (const name of ['model', join('model', 'deep', 'out'), join('link', 'out')])
+      await expect(exportModel({ model, out: join(work, name) })).rejects.toMatchObject({
+        code: 'misuse',
+        message: expect.stringContaining('the directory of the model itself'),
+      });
+    const remedy = await remedyOf(changed('add'));
+    await expect(exportModel({ model: MODEL, remedy, format: 'lm-eval', out: model })).rejects.toMatchObject({
+      code: 'misuse',
+      message: expect.stringContaining(`${model} was not made by moralscope`),
+    });
+    expect((await readdir(model)).sort()).toEqual(before);
   });
 
   test('options that make no sense together', async () => {

@@ -1,4 +1,6 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { realpath, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { z } from 'zod';
 import { openRemedy, type Remedy, requireItsModel } from '../../alignment/remedy.js';
 import { REMEDY_ARM } from '../../alignment/remedy-schema.js';
@@ -64,7 +66,7 @@ const EXPORTERS: Readonly<Record<ExportOptions['format'], Exporter>> = {
 /**
  * Writes a remedy in the form that other programs read: a whole model with the remedy inside (`onnx`), or what is changed alone.
  * @throws MoralscopeError what opening model and remedy throws; `misuse` for a remedy of another model, for what the format cannot say, and a
- * strength out of range; `disk`; `cancelled`
+ * strength out of range, and for an `out` in the model's own directory; `disk`; `cancelled`
  */
 export async function exportModel(given: z.input<typeof ExportOptions> & WorkOptions): Promise<Exported> {
   const { onProgress, signal, ...rest } = given;
@@ -74,6 +76,7 @@ export async function exportModel(given: z.input<typeof ExportOptions> & WorkOpt
   const remedy = options.remedy === undefined ? undefined : await openRemedy(options.remedy);
   const interventions = remedy ? changesOf(remedy, options) : [];
   const { name, path } = await resolveModel(options.model, work);
+  await requireElsewhere(options.out, path);
   const checkpoint = await openCheckpoint(path);
   try {
     const mapping = mapDecoder(checkpoint);
@@ -108,6 +111,17 @@ export async function exportModel(given: z.input<typeof ExportOptions> & WorkOpt
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Throws `misuse` where the model's own directory would be written to. */
+async function requireElsewhere(out: string, model: string): Promise<void> {
+  if (out.trim() === '' || !(await stat(model)).isDirectory()) return;
+  // A link to the directory is the directory, also where only the beginning of the path exists.
+  let there = resolve(out);
+  while (!existsSync(there)) there = dirname(there);
+  const way = relative(await realpath(model), await realpath(there));
+  if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) return;
+  throw new MoralscopeError('misuse', `${out} lies in ${model}, the directory of the model itself.`, 'Choose another --out.');
 }
 
 function checkOptions(options: ExportOptions): void {
