@@ -302,7 +302,7 @@ describe('refused with a reason', () => {
     await writeFile(json, good.replace('"caa"', '"magic"'));
     await expect(openRemedy(path)).rejects.toMatchObject({
       code: 'bad-file',
-      message: expect.stringMatching(/remedy\.json: kind/),
+      message: expect.stringMatching(/remedy\.json is damaged: kind/),
     });
     await writeFile(json, good.slice(0, 100));
     await expect(openRemedy(path)).rejects.toMatchObject({ code: 'bad-file' });

@@ -146,6 +146,30 @@ describe('readManifest', () => {
       code: 'bad-file',
       message: expect.stringContaining('holds a moralscope.test, where a moralscope.corpus is needed'),
     });
-    await expect(readManifest(join(parent, 'none'), identity.format)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test.each([
+    ['moralscope.corpus', 'moralscope corpus build'],
+    ['moralscope.activations', 'moralscope capture'],
+    ['moralscope.remedy', 'moralscope align'],
+  ])('of a %s that is not there says what makes one', async (format, command) => {
+    const refusal = (message: string) => ({
+      code: 'not-found',
+      message: expect.stringContaining(message),
+      fix: expect.stringContaining(command),
+    });
+    await expect(readManifest('starter', format)).rejects.toMatchObject(refusal(`starter does not exist; a ${format} directory`));
+    await expect(readManifest(parent, format)).rejects.toMatchObject(refusal('has no manifest.json'));
+    await writeFile(join(parent, 'table.tsv'), '');
+    await expect(readManifest(join(parent, 'table.tsv'), format)).rejects.toMatchObject(refusal('is a file'));
+  });
+
+  test('of one that is unfinished says to go on with it', async () => {
+    await (await ArtifactDirectory.open(path, identity)).close();
+    await expect(readManifest(path, identity.format)).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('is unfinished'),
+      fix: expect.stringContaining('goes on'),
+    });
   });
 });

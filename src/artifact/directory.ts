@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { MoralscopeError } from '../errors.js';
@@ -88,21 +88,35 @@ export class ArtifactDirectory {
   }
 }
 
+/** How a directory of each format is made, for who gives another path. */
+const MAKING: Readonly<Record<string, string>> = {
+  'moralscope.corpus':
+    '`moralscope corpus build --from starter --out DIR` makes one of the corpus that comes with moralscope; --from takes tables, too.',
+  'moralscope.activations': '`moralscope capture --model M --corpus CORPUS --out DIR` makes one.',
+  'moralscope.remedy': '`moralscope align --out DIR` makes one; its --help says of what.',
+};
+
 /** Reads the manifest of a whole artifact of the given format. Throws `not-found` or `bad-file`. */
 export async function readManifest(dir: string, format: string): Promise<Manifest> {
-  const manifest = await readManifestIfPresent(resolve(dir));
-  if (!manifest)
-    throw new MoralscopeError(
-      'not-found',
-      `${dir} has no manifest.json: it is no ${format} directory, or its making was interrupted.`,
-      'Run the command that makes it again.',
-    );
+  const path = resolve(dir);
+  const manifest = await readManifestIfPresent(path);
+  const making = MAKING[format] ?? 'Give another directory.';
+  if (!manifest) {
+    const found = await stat(path).catch(() => undefined);
+    if (!found) throw new MoralscopeError('not-found', `${dir} does not exist; a ${format} directory is needed.`, making);
+    if (!found.isDirectory())
+      throw new MoralscopeError('not-found', `${dir} is a file; a ${format} directory is needed.`, making);
+    const begun = await readIfPresent(join(path, BEGUN), Identity);
+    if (begun?.format === format)
+      throw new MoralscopeError(
+        'not-found',
+        `${dir} is unfinished: it has no manifest.json yet.`,
+        'Run the command that began it again: it goes on where it stopped.',
+      );
+    throw new MoralscopeError('not-found', `${dir} has no manifest.json: it is no ${format} directory.`, making);
+  }
   if (manifest.format !== format)
-    throw new MoralscopeError(
-      'bad-file',
-      `${dir} holds a ${manifest.format}, where a ${format} is needed.`,
-      'Give another directory.',
-    );
+    throw new MoralscopeError('bad-file', `${dir} holds a ${manifest.format}, where a ${format} is needed.`, making);
   return manifest;
 }
 

@@ -145,7 +145,9 @@ export async function removeCacheEntry(idOrName: string): Promise<CacheEntry> {
 
 export interface CacheCheck {
   entry: CacheEntry;
-  /** One line a fault; empty when the entry is sound. */
+  /** Whether it is still to be made whole, which is no fault: whoever needs it goes on with what is there. */
+  unfinished: boolean;
+  /** One line a fault; empty when the entry is sound or unfinished. */
   faults: string[];
 }
 
@@ -153,7 +155,7 @@ export interface CacheCheck {
 export async function verifyCacheEntry(idOrName: string, options: WorkOptions = {}): Promise<CacheCheck> {
   const entry = await requireEntry(idOrName);
   const record = entry.record ?? (await readRecord(entry.path));
-  if (!record) return { entry, faults: [`${entry.id} is unfinished: the same pull goes on with it.`] };
+  if (!record) return { entry, unfinished: true, faults: [] };
   const faults: string[] = [];
   let done = 0;
   const total = record.files.reduce((sum, file) => sum + file.bytes, 0);
@@ -170,7 +172,7 @@ export async function verifyCacheEntry(idOrName: string, options: WorkOptions = 
     done += file.bytes;
     options.onProgress?.({ task: `verify ${entry.id}`, done, total, unit: 'bytes' });
   }
-  return { entry, faults };
+  return { entry, unfinished: false, faults };
 }
 
 async function requireEntry(idOrName: string): Promise<CacheEntry> {

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TOOL } from '../artifact/manifest.js';
+import type { CacheEntry } from '../checkpoint/cache.js';
 import { writeActivations } from '../diagnosis/planted.test.support.js';
 import { readCorpus } from '../moral/read.js';
 
@@ -142,6 +143,14 @@ describe("a user's mistakes", () => {
       1,
       /corpus build --from actions\.tsv/,
     ],
+    [
+      'the name of a corpus where its directory is meant',
+      ['corpus', 'stats', 'starter'],
+      1,
+      /does not exist.*\n.*corpus build --from starter/,
+    ],
+    ['an --out without a name', ['corpus', 'build', '--from', 'actions.tsv', '--out', ''], 2, /--out a name/],
+    ['an --out with files of others', ['corpus', 'build', '--from', 'actions.tsv', '--out', '.'], 2, /it holds .*\.tsv/],
     ['a directory that is no corpus', ['corpus', 'stats', '.'], 1, /manifest\.json/],
     [
       'a layer the model lacks',
@@ -232,10 +241,27 @@ describe('corpora and captures', () => {
 
     const [listed, json] = await Promise.all([run('cache', 'ls'), run('cache', 'ls', '--json')]);
     expect(listed.stdout.split('\n')[0]).toBe(join(root, 'cache'));
-    const [entry] = JSON.parse(json.stdout) as { id: string }[];
+    const [entry] = JSON.parse(json.stdout) as Required<CacheEntry>[];
     expect(entry.id).toMatch(/^graphs\//);
     expect(listed.stdout).toContain(entry.id);
     expect((await run('cache', 'verify')).stdout).toMatch(/^sound/);
+    // A faulty graph, beside a download that was cut: the one is told, and the other left to be gone on with.
+    await writeFile(join(entry.path, entry.record.files[0].name), 'other');
+    const cut = join(root, 'cache', 'models', 'smollm2-135m');
+    await mkdir(join(cut, '.work'), { recursive: true });
+    await writeFile(join(cut, '.work', 'weights.part'), 'half');
+    const [verified, verifiedJson] = await Promise.all([run('cache', 'verify'), run('cache', 'verify', '--json')]);
+    expect([verified.code, verifiedJson.code]).toEqual([1, 1]);
+    expect(verified.stdout).toContain(`FAULTY  ${entry.id}`);
+    expect(verified.stdout).toMatch(/^unfinished {2}models\/smollm2-135m: the same pull goes on with it$/m);
+    expect(verified.stdout).toContain(`cache rm ${entry.id}: graphs are compiled again`);
+    expect(verified.stdout).not.toContain('pull again');
+    expect(JSON.parse(verifiedJson.stdout)).toMatchObject([
+      { entry: { id: entry.id }, unfinished: false, faults: [expect.stringContaining('has 5 bytes')] },
+      { entry: { id: 'models/smollm2-135m' }, unfinished: true, faults: [] },
+    ]);
+    expect((await run('cache', 'verify', 'models/smollm2-135m')).code).toBe(0);
+    await rm(cut, { recursive: true });
     expect((await run('cache', 'rm', entry.id)).stdout).toContain(`removed ${entry.id}`);
     expect(JSON.parse((await run('cache', 'ls', '--json')).stdout)).toEqual([]);
   });

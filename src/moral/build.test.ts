@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -342,9 +342,10 @@ describe('the directory', () => {
 
   test.skipIf(!existsSync('/dev/full')).each(['annotations', 'texts', 'rows'])('a full disk while writing %s', async (name) => {
     const out = fresh('corpus');
-    mkdirSync(out);
-    symlinkSync('/dev/full', join(out, `${name}.parquet`));
-    const error = await failure(buildCorpus({ from: path, out, seed: 0 }));
+    const onProgress = ({ done }: { done: number }) => {
+      if (done === 0) symlinkSync('/dev/full', join(out, `${name}.parquet`));
+    };
+    const error = await failure(buildCorpus({ from: path, out, seed: 0, onProgress }));
     expect(error.code).toBe('disk');
     expect(error.message).toContain(out);
     expect(existsSync(join(out, 'manifest.json'))).toBe(false);
