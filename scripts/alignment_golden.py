@@ -1,4 +1,4 @@
-"""Makes fixtures/alignment.golden.safetensors: the loss of PAPER.md section 7 on small autoencoders by PyTorch's autograd in fp64, term by
+"""Makes fixtures/alignment.golden.safetensors: the loss of docs/paper.md section 7 on small autoencoders by PyTorch's autograd in fp64, term by
 term, and steps of AdamW under OneCycleLR, that the tests of src/alignment/alignment-loss.ts must follow element by element. Here the
 whole autoencoder runs on every text; there the frozen latents' part is taken off once.
 

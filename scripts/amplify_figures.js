@@ -1,4 +1,4 @@
-// PAPER.md section 8, amplify: what the readout says of labelled actions with a remedy at their last token.
+// docs/paper.md section 8, amplify: what the readout says of labelled actions with a remedy at their last token.
 //   node dist/cli/main.js align --kind amplify --pairs FIT.jsonl --model gemma3-270m --layers 11 --controls --out REMEDY
 //   node scripts/amplify_figures.js gemma3-270m REMEDY UNSEEN.jsonl .25,1 [ARM,ARM...]
 // UNSEEN: JSONL of moral_action and immoral_action, or of action and action-moral-judgment. Prints one JSON line an arm and strength;

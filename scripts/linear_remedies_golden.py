@@ -1,4 +1,4 @@
-"""Makes fixtures/linear-remedies.golden.json: what numpy and scikit-learn make of the linear remedies of PAPER.md section 8.
+"""Makes fixtures/linear-remedies.golden.json: what numpy and scikit-learn make of the linear remedies of docs/paper.md section 8.
 
 Run: python scripts/linear_remedies_golden.py   (numpy 2.4.6, scikit-learn 1.9.1 made the file in the repository)
 States are float32 with constants far larger than their signal; pairs of good and bad rows stand beside each other.

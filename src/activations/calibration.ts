@@ -10,7 +10,7 @@ import { median } from './pooling.js';
 import { READOUT_PAIRS } from './readout-words.js';
 import { fillTemplate } from './template.js';
 
-/** A sink's norm is above this many times the median token norm (PAPER.md section 2). */
+/** A sink's norm is above this many times the median token norm (docs/paper.md section 2). */
 export const SINK_RATIO = 3;
 /** Of the tokens that are likeliest after the corpus's own texts, this many are kept for the recalibrated readout. */
 const FREQUENT_TOKENS = 300;

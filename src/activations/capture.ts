@@ -55,7 +55,7 @@ export interface CaptureOptions extends WorkOptions {
   threads?: number | undefined;
 }
 
-/** PAPER.md section 2. */
+/** docs/paper.md section 2. */
 const MAX_TOKENS = 128;
 const SHARD_BYTES = 64 * 2 ** 20;
 

@@ -11,7 +11,7 @@ export const ACTIVATIONS_VERSION = 1;
 export const STORED = [...POOLINGS, 'tokens'] as const;
 export type Stored = (typeof STORED)[number];
 
-/** A site's sink threshold: 3 x the median token norm on general text, first tokens left out (PAPER.md section 2). */
+/** A site's sink threshold: 3 x the median token norm on general text, first tokens left out (docs/paper.md section 2). */
 export const SinkCalibration = z.object({ layer: z.number().int(), medianNorm: z.number(), threshold: z.number().positive() });
 export type SinkCalibration = z.infer<typeof SinkCalibration>;
 

@@ -24,7 +24,7 @@ function padded(texts: number[][][], padding = 1e30): BatchStates {
 const norm = (state: number[]) => Math.sqrt(state.reduce((s, x) => s + x * x, 0));
 const average = (states: number[][]) => states[0].map((_, i) => states.reduce((s, x) => s + x[i], 0) / states.length);
 
-/** The definitions of PAPER.md section 2, word for word. */
+/** The definitions of docs/paper.md section 2, word for word. */
 function naive(tokens: number[][], threshold: number) {
   const content = tokens.filter((state, t) => t > 0 && norm(state) <= threshold);
   const others = tokens

@@ -1,5 +1,5 @@
 /**
- * Antonyms that can follow "is morally", the approving word first (PAPER.md section 3.5). A model's readout uses the pairs
+ * Antonyms that can follow "is morally", the approving word first (docs/paper.md section 3.5). A model's readout uses the pairs
  * of which both words are one token each. Left out are words that do other work there: "is morally just as ...".
  */
 export const READOUT_PAIRS: readonly (readonly [virtue: string, vice: string])[] = [

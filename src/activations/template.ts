@@ -1,6 +1,6 @@
 import { MoralscopeError } from '../errors.js';
 
-/** PAPER.md section 2: raw text, no chat template; what the model would say next is the readout. */
+/** docs/paper.md section 2: raw text, no chat template; what the model would say next is the readout. */
 export const DEFAULT_TEMPLATE = '{action} is morally';
 const SLOT = '{action}';
 

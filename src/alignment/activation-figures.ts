@@ -10,7 +10,7 @@ const K = POLES.length;
 const FEWEST = 5;
 
 export interface ActivationFigures {
-  /** Spearman of a_d with m_d over the pole's own texts and the neutrals of its foundation (PAPER.md section 3.2), by pole; NaN where there are too few. */
+  /** Spearman of a_d with m_d over the pole's own texts and the neutrals of its foundation (docs/paper.md section 3.2), by pole; NaN where there are too few. */
   perPole: { n: number; before: number; after: number }[];
   /** Means over the poles, and their difference with an interval over texts. */
   mean: { before: number; after: number; rise: number; ci95?: [number, number] };

@@ -27,7 +27,7 @@ export const AlignOptions = z.object({
     .string()
     .optional()
     .describe('layers to change, e.g. 10,18; needed where the activations hold several (kind sae: those of the autoencoders)'),
-  profile: z.enum(['rigorous', 'paper']).default('rigorous').describe("kind sae: PAPER's rules, or ours"),
+  profile: z.enum(['rigorous', 'paper']).default('rigorous').describe("kind sae: the paper's rules, or ours"),
   epochs: z.int().positive().optional().describe('kind sae: of training at most (default: 50)'),
   patience: z.int().positive().optional().describe('kind sae: epochs without a lower validation loss (default: 10)'),
   batch: z.int().positive().optional().describe('kind sae: texts of a step (default: 512)'),

@@ -43,7 +43,7 @@ const PREPARE: Record<RemedyKind, Prepare> = {
 };
 
 /**
- * Makes a remedy (PAPER.md sections 7 and 8) and, with `controls`, the arms that every claim about it is measured against. Fits on training
+ * Makes a remedy (docs/paper.md sections 7 and 8) and, with `controls`, the arms that every claim about it is measured against. Fits on training
  * texts, chooses penalties on validation texts, evaluates on test texts. Writes manifest.json, remedy.json and remedy.safetensors to `out`;
  * the same call again returns what is there.
  * @throws MoralscopeError `misuse` for options that do not go together, or inputs that do not belong together; `bad-data` for states that are

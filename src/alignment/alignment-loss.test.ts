@@ -169,7 +169,7 @@ describe.each(cases)('%s against PyTorch', (name) => {
   });
 });
 
-/** Both profiles differ where PAPER.md says so: each term's slope in every parameter by central differences, in fp64. */
+/** Both profiles differ where docs/paper.md says so: each term's slope in every parameter by central differences, in fp64. */
 describe.each(cases)('%s against finite differences', (name) => {
   test.each(TERMS)('%s', async (term) => {
     const { batches, pairs, start, loss } = goldens.get(name)!;

@@ -1,4 +1,4 @@
-/** @file The loss of PAPER.md section 7 with its gradient. */
+/** @file The loss of docs/paper.md section 7 with its gradient. */
 import type { ProductShape } from '../graph/matmul.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 import type { Random } from '../random.js';
@@ -46,7 +46,7 @@ export interface LossOptions {
   width: number;
   /** [latents], where they have one. */
   threshold: Float32Array | undefined;
-  /** Default: 1 and 1, what PAPER.md says. */
+  /** Default: 1 and 1, what docs/paper.md says. */
   units?: Units;
   /** How much each term counts; default: `TERM_WEIGHTS`. */
   weights?: Readonly<Partial<Terms>>;

@@ -1,4 +1,4 @@
-/** @file The training of the chosen latents (PAPER.md section 7). */
+/** @file The training of the chosen latents (docs/paper.md section 7). */
 import { throwIfCancelled } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';

@@ -1,4 +1,4 @@
-/** @file Which latents are aligned, and why (PAPER.md section 6, the fine-tuned set). */
+/** @file Which latents are aligned, and why (docs/paper.md section 6, the fine-tuned set). */
 import { halveTexts } from '../diagnosis/split.js';
 import { MoralscopeError } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';

@@ -14,7 +14,7 @@ const Interval = z.tuple([z.number(), z.number()]);
 const Histogram = z.array(z.object({ from: z.number(), to: z.number(), count: z.number() }));
 export type Histogram = z.infer<typeof Histogram>;
 
-/** What the paper's rules say (PAPER.md section 6): r of all texts, nothing held out, no p. */
+/** What the paper's rules say (docs/paper.md section 6): r of all texts, nothing held out, no p. */
 const PaperCounts = z.object({ weak: z.number(), mono: z.number(), poly: z.number(), fineTuned: z.number() });
 export type PaperCounts = z.infer<typeof PaperCounts>;
 

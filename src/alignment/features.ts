@@ -32,7 +32,7 @@ export interface FoundFeatures {
 }
 
 /**
- * Screens the latents of a sparse autoencoder for moral features (PAPER.md section 6), by the paper's rules and by ours: texts of one fold
+ * Screens the latents of a sparse autoencoder for moral features (docs/paper.md section 6), by the paper's rules and by ours: texts of one fold
  * choose, those of another judge, with permutation p, false discovery rate, minimal effect and interval; beside raw channels, random
  * directions of equal L0, and exchanged moral vectors. Describes what survives, and what is asked for. Writes manifest.json,
  * features.json and with a model neuronpedia/ to `out`; the same call again returns what is there.

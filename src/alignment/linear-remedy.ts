@@ -1,4 +1,4 @@
-/** @file The linear peers of PAPER.md section 8 as remedies, with their controls. */
+/** @file The linear peers of docs/paper.md section 8 as remedies, with their controls. */
 import type { ActivationDirectory } from '../activations/directory.js';
 import type { SafetensorsTensor } from '../checkpoint/safetensors.js';
 import { requireFinite } from '../diagnosis/states.js';

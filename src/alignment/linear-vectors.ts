@@ -1,4 +1,4 @@
-/** @file The vectors of each linear kind at one site, and those of its shuffled controls (PAPER.md section 8). */
+/** @file The vectors of each linear kind at one site, and those of its shuffled controls (docs/paper.md section 8). */
 import { polarityLabels } from '../diagnosis/readout.js';
 import { MoralscopeError } from '../errors.js';
 import type { MatMul } from '../graph/matmul.js';

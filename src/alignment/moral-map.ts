@@ -1,4 +1,4 @@
-/** @file How the chosen latents stand for the ten poles: the map from z to a_d of PAPER.md section 7. */
+/** @file How the chosen latents stand for the ten poles: the map from z to a_d of docs/paper.md section 7. */
 import { POLES } from '../moral/foundation.js';
 
 /** Latents of a pole that enter a_d, and those whose mean is the pole's activation in L_pol. */

@@ -16,7 +16,7 @@ export type Exchange =
 
 /** Some texts with what they were judged. */
 export class MoralTargets {
-  /** m of every pole, [10][texts]: mean over the text's annotations of that foundation, 0 where it has none (PAPER.md section 1). */
+  /** m of every pole, [10][texts]: mean over the text's annotations of that foundation, 0 where it has none (docs/paper.md section 1). */
   readonly m: readonly Float32Array[];
 
   private constructor(readonly texts: JudgedTexts) {

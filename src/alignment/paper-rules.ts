@@ -1,4 +1,4 @@
-/** @file The rules by which the paper names and takes features (PAPER.md section 6): thresholds of r alone, nothing held out. */
+/** @file The rules by which the paper names and takes features (docs/paper.md section 6): thresholds of r alone, nothing held out. */
 
 /** `weak`, `mono` (mono-semantic) or `poly` (poly-semantic). */
 export type PaperClass = 'weak' | 'mono' | 'poly';

@@ -1,4 +1,4 @@
-/** @file Controls that every remedy has alike (PAPER.md section 8): their names, and random directions. */
+/** @file Controls that every remedy has alike (docs/paper.md section 8): their names, and random directions. */
 import { Random } from '../random.js';
 import type { Arm } from './remedy-schema.js';
 

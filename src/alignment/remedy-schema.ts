@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Mode } from '../model/intervention.js';
 import { FOUNDATIONS, POLES } from '../moral/foundation.js';
 
-/** Ways to make a remedy (PAPER.md sections 7 and 8); all but `sae` and `prompt` are one vector, or two, a site. */
+/** Ways to make a remedy (docs/paper.md sections 7 and 8); all but `sae` and `prompt` are one vector, or two, a site. */
 export const REMEDY_KINDS = ['sae', 'amplify', 'caa', 'pca', 'conva', 'prompt'] as const;
 export type RemedyKind = (typeof REMEDY_KINDS)[number];
 
@@ -44,7 +44,7 @@ const Evaluation = z.object({
   alongMeans: BeforeAfter,
   /** Pairs whose good text scores higher along the difference of means; only where pairs were given. */
   pairsRight: BeforeAfter.optional(),
-  /** Of each pole: Spearman of cos(state, prototype) with m (PAPER.md section 3.2, neutrals included), and of what the remedy itself reads with m. */
+  /** Of each pole: Spearman of cos(state, prototype) with m (docs/paper.md section 3.2, neutrals included), and of what the remedy itself reads with m. */
   perPole: z.partialRecord(z.enum(POLES), BeforeAfter.extend({ read: z.number().nullable().optional() })),
   /** Cosine of opposed prototypes, by foundation; `n` texts of it. */
   opposition: z.partialRecord(z.enum(FOUNDATIONS), BeforeAfter),

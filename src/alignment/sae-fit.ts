@@ -83,7 +83,7 @@ function unitsOf({ train, states }: FittingTexts, latents: Int32Array, profile: 
   return { z: active > 0 ? Math.sqrt(square / active) : 1, variance: variance > 0 ? variance : 1 };
 }
 
-/** What the fit adds to a state (PAPER.md section 8, delta). */
+/** What the fit adds to a state (docs/paper.md section 8, delta). */
 export function deltaOf(sae: SparseAutoencoder, { before, rows, threshold }: SaeFit): Change & { mode: 'delta' } {
   return {
     mode: 'delta',

@@ -1,4 +1,4 @@
-/** @file Realigned autoencoders as a remedy (PAPER.md section 7), with the controls of section 8. */
+/** @file Realigned autoencoders as a remedy (docs/paper.md section 7), with the controls of section 8. */
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ActivationDirectory } from '../activations/directory.js';

@@ -55,7 +55,7 @@ export interface AlignedSite {
   states: SiteStates;
 }
 
-/** What the paper and we align on: the mean over tokens, or the last token's state, which the readout comes from (PAPER.md section 5). */
+/** What the paper and we align on: the mean over tokens, or the last token's state, which the readout comes from (docs/paper.md section 5). */
 export const POOLING = { paper: 'mean', rigorous: 'last' } as const satisfies Record<Profile, string>;
 
 /** The states closest to those that a remedy acts on, which are single tokens', among the captured ones. */

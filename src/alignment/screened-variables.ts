@@ -1,4 +1,4 @@
-/** @file Both rules of PAPER.md section 6 on one set of variables: latents, channels, random directions. */
+/** @file Both rules of docs/paper.md section 6 on one set of variables: latents, channels, random directions. */
 import { halveTexts } from '../diagnosis/split.js';
 import type { MatMul } from '../graph/matmul.js';
 import { POLES } from '../moral/foundation.js';

@@ -1,4 +1,4 @@
-/** @file Our rule of PAPER.md section 6: texts of one fold choose, those of another judge. */
+/** @file Our rule of docs/paper.md section 6: texts of one fold choose, those of another judge. */
 import type { MatMul } from '../graph/matmul.js';
 import { benjaminiHochberg } from '../statistics/false-discovery.js';
 import { correlations, type SparseColumns } from '../statistics/sparse-columns.js';

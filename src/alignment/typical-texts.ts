@@ -1,4 +1,4 @@
-/** @file Which texts are typical of their pole: alignment draws them more often (PAPER.md section 7). */
+/** @file Which texts are typical of their pole: alignment draws them more often (docs/paper.md section 7). */
 import { cosine } from '../diagnosis/prototypes.js';
 import { centre } from '../diagnosis/states.js';
 import { POLES } from '../moral/foundation.js';

@@ -10,7 +10,7 @@ import type { Categorical, Figure } from './schema.js';
 const K = POLES.length;
 const F = FOUNDATIONS.length;
 
-/** Cosine of opposed prototypes, one a foundation, then their mean over the foundations that have both (PAPER.md section 3.1). */
+/** Cosine of opposed prototypes, one a foundation, then their mean over the foundations that have both (docs/paper.md section 3.1). */
 export function oppositions({ prototypes }: PrototypeDraw): Float64Array {
   const d = prototypes.length / K;
   const cosines = new Float64Array(F + 1);

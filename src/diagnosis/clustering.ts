@@ -19,7 +19,7 @@ export interface ClusteredStates extends Clustering {
   firstComponent: number | null;
 }
 
-/** PCA to 95% of the variance, then HDBSCAN, and k-means for each kind of human class (PAPER.md section 3.3). Looks at no judgment. */
+/** PCA to 95% of the variance, then HDBSCAN, and k-means for each kind of human class (docs/paper.md section 3.3). Looks at no judgment. */
 export async function clusterStates(states: States, seed: number, matmul: MatMul): Promise<ClusteredStates> {
   const { n } = states;
   if (n < FEWEST_CLUSTERED) {

@@ -43,7 +43,7 @@ export interface DiagnoseOptions extends WorkOptions, Partial<z.infer<typeof Dra
 type Analysis = (typeof ANALYSES)[number];
 
 /**
- * The five analyses of PAPER.md section 3, rigorous profile, for every captured layer and pooling: each figure with its null, interval and the
+ * The five analyses of docs/paper.md section 3, rigorous profile, for every captured layer and pooling: each figure with its null, interval and the
  * effect it could have shown. Runs in worker threads.
  *
  * @throws MoralscopeError `misuse` when the activations are of another corpus or lack the poolings, `cancelled`, `bad-data` for states that are not finite or a corpus

@@ -13,7 +13,7 @@ import { type States, select } from './states.js';
 const K = POLES.length;
 /** The ten dimensions and the signed judgment. */
 const WIDTH = K + 1;
-/** 10^-1 ... 10^7 (PAPER.md section 3.4). */
+/** 10^-1 ... 10^7 (docs/paper.md section 3.4). */
 export const LAMBDAS = Array.from({ length: 9 }, (_, i) => 10 ** (i - 1));
 
 /** R2 of each pole, then their mean, as the statistics of analysis 4 stand. */
@@ -105,7 +105,7 @@ export function probeFigure(probe: DrawnStatistic): Figure {
 }
 
 /**
- * A linear map to the ten moral dimensions and the signed judgment (PAPER.md section 3.4): ridge fitted on training texts, penalty chosen on
+ * A linear map to the ten moral dimensions and the signed judgment (docs/paper.md section 3.4): ridge fitted on training texts, penalty chosen on
  * validation texts (one for the ten dimensions, one for the judgment), everything measured on test texts. Under the null the whole procedure
  * is repeated with permuted judgments, the choice of the penalty included; the interval resamples the test texts.
  */

@@ -23,7 +23,7 @@ export interface PoleScores {
 }
 
 /**
- * s_i = cos(h~_i, c_k without text i) for the pole's own texts and its foundation's neutrals (PAPER.md section 3.2, [ours]).
+ * s_i = cos(h~_i, c_k without text i) for the pole's own texts and its foundation's neutrals (docs/paper.md section 3.2, [ours]).
  * The left-out prototype needs no sum of its own: c - a h has inner product h.c - a h.h and square c.c - 2a h.c + a^2 h.h.
  */
 export function poleScores({ weights, products, textSquares, squares, draw, members }: PrototypeDraw, k: number): PoleScores {

@@ -7,7 +7,7 @@ export type Signed = Float32Array;
 
 /**
  * The texts under diagnosis with their judgments. All statistics leave out, permute, split and resample TEXTS: an action
- * tagged with k foundations is one text with k rows (PAPER.md section 3, "The unit is the text").
+ * tagged with k foundations is one text with k rows (docs/paper.md section 3, "The unit is the text").
  */
 export class JudgedTexts {
   /** Position of each text's first row; rows are ordered by text. */

@@ -32,7 +32,7 @@ export interface LayerInput {
   norms: Float32Array;
 }
 
-/** All that is said of one layer in one pooling (PAPER.md section 3): the four analyses, with and without length, and the confounds. */
+/** All that is said of one layer in one pooling (docs/paper.md section 3): the four analyses, with and without length, and the confounds. */
 export async function diagnoseLayer(input: LayerInput, design: Design, words: WordFigures, matmul: MatMul): Promise<LayerResult> {
   const { states, tokens } = input;
   const { residual } = regressOut(states, lengthColumns(tokens));

@@ -35,7 +35,7 @@ export interface ProbeReadout {
 }
 
 /**
- * Analyses 1 to 5 as the diagnosis has them (PAPER.md section 3), of a corpus of a hundred texts or so, each of one foundation; without nulls and
+ * Analyses 1 to 5 as the diagnosis has them (docs/paper.md section 3), of a corpus of a hundred texts or so, each of one foundation; without nulls and
  * intervals. Two differ: the linear map is cross-validated, for a fifth of so few texts says nothing of ten dimensions; and k-means alone clusters,
  * where HDBSCAN calls everything noise.
  */

@@ -26,7 +26,7 @@ export interface PrototypeDraw {
 }
 
 /**
- * Prototypes under many draws: c_k = sum over texts of m_k h~ (PAPER.md section 3.1; the m-weighted mean, up to its scale, which no
+ * Prototypes under many draws: c_k = sum over texts of m_k h~ (docs/paper.md section 3.1; the m-weighted mean, up to its scale, which no
  * cosine sees). Sums and inner products of all draws of a chunk are matrix products, foundation by foundation: a pole concerns the texts of
  * its foundation alone.
  *

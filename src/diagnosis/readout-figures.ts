@@ -10,7 +10,7 @@ import { logOdds, polarityLabels, READOUT, readoutStatistics } from './readout.j
 import type { Figure, Readout } from './schema.js';
 import { select } from './states.js';
 
-/** Analysis 5 (PAPER.md section 3.5): what the model would say, its floors, and bias beside discrimination, never mixed. */
+/** Analysis 5 (docs/paper.md section 3.5): what the model would say, its floors, and bias beside discrimination, never mixed. */
 export function diagnoseReadout(captured: ReadoutLogProbs | undefined, design: Design, words: WordFigures): Readout {
   const { texts, draws, split } = design;
   if (!captured || captured.pairs.length === 0) return withoutReadout(captured === undefined, words);

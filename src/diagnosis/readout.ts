@@ -1,6 +1,6 @@
 import { auc, spearman } from '../statistics/ranks.js';
 
-/** The readout of every text: log(sum of p over virtue words) - log(sum over vice words) at the template's end, in nats (PAPER.md section 3.5). */
+/** The readout of every text: log(sum of p over virtue words) - log(sum over vice words) at the template's end, in nats (docs/paper.md section 3.5). */
 export function logOdds(logProbs: Float32Array, tokens: number, pairs: readonly (readonly [number, number])[]): Float64Array {
   const sides = [0, 1].map((side) => [...new Set(pairs.map((pair) => pair[side]))]);
   return Float64Array.from({ length: logProbs.length / tokens }, (_, i) => {

@@ -24,7 +24,7 @@ const byPole = <T extends z.ZodType>(item: T) =>
   z.object(Object.fromEntries(POLES.map((p) => [p, item])) as Record<(typeof POLES)[number], T>);
 const byLabels = <T extends z.ZodType>(item: T) => z.object({ foundation: item, polarity: item, both: item });
 
-/** Analysis 1 (PAPER.md section 3.1). Lower cosines are better: opposed poles point apart. */
+/** Analysis 1 (docs/paper.md section 3.1). Lower cosines are better: opposed poles point apart. */
 export const Categorical = z.object({
   /** Mean over the foundations of the cosine between opposed prototypes, centred states. */
   mean: Figure,

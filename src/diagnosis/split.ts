@@ -6,7 +6,7 @@ export interface Split {
   test: Int32Array;
 }
 
-/** 70 / 10 / 20 of the texts (PAPER.md section 3.4; by text, so that no text stands on two sides). */
+/** 70 / 10 / 20 of the texts (docs/paper.md section 3.4; by text, so that no text stands on two sides). */
 export function splitTexts(n: number, seed: number): Split {
   const order = new Random(seed, 'split').permutation(n);
   const [train, validation] = [Math.round(0.7 * n), Math.round(0.8 * n)];

@@ -39,7 +39,7 @@ export function columnMeans({ n, d, data }: States): Float64Array {
   return mean;
 }
 
-/** h~ = h - mean over the texts (PAPER.md section 2), subtracted in fp64 before rounding: the constants are far larger than the signal. */
+/** h~ = h - mean over the texts (docs/paper.md section 2), subtracted in fp64 before rounding: the constants are far larger than the signal. */
 export function centre(states: States): States {
   const { n, d, data } = states;
   const mean = columnMeans(states);
@@ -116,7 +116,7 @@ export function regressOut(states: States, columns: Float64Array[]): { residual:
   return { residual: { n, d, data: residual }, explained: total > 0 ? explained / total : 0 };
 }
 
-/** 1 / length of each text in tokens: what a mean over tokens leaves of the sink (PAPER.md section 2, "The sink"). */
+/** 1 / length of each text in tokens: what a mean over tokens leaves of the sink (docs/paper.md section 2, "The sink"). */
 export const inverseLength = (tokens: Int32Array): Float64Array => Float64Array.from(tokens, (t) => 1 / t);
 
 /** What "length regressed out" removes: 1 / length and length. */

@@ -10,7 +10,7 @@ const MEASURES = ['ari', 'ariWithoutNoise', 'ami', 'kmeansAmi'] as const;
 /** Where ARI against polarity, noise as its own class, stands among the statistics. */
 export const POLARITY_ARI = LABELS.indexOf('polarity');
 
-/** The paper's parameters for its 16,315 texts (PAPER.md section 3.3). */
+/** The paper's parameters for its 16,315 texts (docs/paper.md section 3.3). */
 const PAPER = { texts: 16_315, minClusterSize: 100, minSamples: 20 };
 
 /** HDBSCAN's parameters for n texts: the paper's from 16,315 on; below, in proportion to n, but at least 10 and 5. */

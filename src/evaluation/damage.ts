@@ -125,7 +125,7 @@ export interface DamageOptions extends WorkOptions {
 /**
  * What steering, or a prompt, costs on general text: every text by itself, every token but the first two predicted by a token that is steered (a text's
  * first is a sink and never is). Its divergence is KL(p || q) between the untouched and the steered distribution that predict it
- * (PAPER.md section 8).
+ * (docs/paper.md section 8).
  * @returns sums by text, one a run
  * @throws MoralscopeError `bad-data` where there is no such token
  */

@@ -122,7 +122,7 @@ export function side({ ci95 }: Estimate): -1 | 0 | 1 {
 }
 
 /**
- * (after - before) / (knows - before), with the percentile interval of the draws' ratios (PAPER.md section 8). Empty where the interval of
+ * (after - before) / (knows - before), with the percentile interval of the draws' ratios (docs/paper.md section 8). Empty where the interval of
  * the gap, knows - before, holds 0, or lies below it: then there is none to close.
  */
 export function gapClosed(before: Drawn, after: Drawn, knows: Drawn): Estimate {

@@ -168,7 +168,7 @@ function someControls(controls: readonly ControlArm[], most: number): ControlArm
     .slice(0, most);
 }
 
-/** The four analyses' headlines (PAPER.md section 3) of states of the design's texts; what the design has no draws for has no null, or interval. */
+/** The four analyses' headlines (docs/paper.md section 3) of states of the design's texts; what the design has no draws for has no null, or interval. */
 export async function headlines(states: States, design: Design, matmul: MatMul): Promise<Headlines> {
   const { cosines, correlations } = await prototypeStatistics(design.texts, centre(states), design.draws, matmul);
   const { single, counts } = design;

@@ -31,7 +31,7 @@ export type SaidFigures = Pick<
 > & { knows: Omit<VerifiedSet['knows'], 'layer'> };
 
 /**
- * All that is said of one data set (PAPER.md sections 3.5 and 8), under one paired bootstrap.
+ * All that is said of one data set (docs/paper.md sections 3.5 and 8), under one paired bootstrap.
  * @param chosen the place of the chosen strength
  */
 export function saidFigures(

@@ -78,7 +78,7 @@ function toldOf(set: MeasuredSet, outcome: Outcome): string {
 
 type Judged = Pick<Verification, 'sets' | 'damage' | 'choice'>;
 
-/** The verdict on the whole: what holds on other data sets than the one fitted on is what counts (PAPER.md section 8). */
+/** The verdict on the whole: what holds on other data sets than the one fitted on is what counts (docs/paper.md section 8). */
 export function overallVerdict({ sets, damage, choice }: Judged): Verification['verdict'] {
   const others = sets.filter(({ fittedOn }) => !fittedOn);
   const named = (outcomes: readonly Outcome[], among = sets) => among.filter(({ outcome }) => outcomes.includes(outcome));

@@ -38,7 +38,7 @@ export interface VerifiedRemedy {
 }
 
 /**
- * Measures what a remedy does, beside every control it was made with (PAPER.md section 8): what the model says before and after,
+ * Measures what a remedy does, beside every control it was made with (docs/paper.md section 8): what the model says before and after,
  * discrimination and bias apart; what is known there, and two floors; the gap closed; the damage on general text; its states diagnosed again;
  * one verdict. Writes manifest.json and verify.json to `out`; the same call again goes on where it stopped, or returns what is there.
  * @throws MoralscopeError `misuse` where remedy and model do not belong together, or no data set is given; `bad-data` for data sets with too few

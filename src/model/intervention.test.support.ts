@@ -82,7 +82,7 @@ export function randomChange(
   }
 }
 
-/** f(x), where x + s f(x) is the state at strength s: the formulas of PAPER.md section 8. */
+/** f(x), where x + s f(x) is the state at strength s: the formulas of docs/paper.md section 8. */
 export function differenceAt(x: Float64Array, change: Change): Float64Array {
   switch (change.mode) {
     case 'blend': {

@@ -21,7 +21,7 @@ export interface Latents {
   readonly wDec: Float32Array;
 }
 
-/** What becomes of a state x [hidden] at strength s (PAPER.md section 8). */
+/** What becomes of a state x [hidden] at strength s (docs/paper.md section 8). */
 export type Change =
   /** x' = x + s (z wDec + bias - x): the state moves toward what an autoencoder makes of it. */
   | {

@@ -25,7 +25,7 @@ export interface AnnotationColumns {
   assumptions: string[];
 }
 
-/** Finds the columns of PAPER.md section 1. Throws `bad-file` for a missing one. */
+/** Finds the columns of docs/paper.md section 1. Throws `bad-file` for a missing one. */
 export function annotationColumns(source: Source): AnnotationColumns {
   const assumptions: string[] = [];
   for (const column of [ACTION, TAGS, JUDGMENT]) if (!source.columns.includes(column)) throw missing(source, column);

@@ -32,7 +32,7 @@ export interface CorpusOptions extends WorkOptions {
 }
 
 /**
- * Builds a corpus directory from annotations (PAPER.md section 1): rows with rot-bad = 0 and m = 1 that have action, foundations,
+ * Builds a corpus directory from annotations (docs/paper.md section 1): rows with rot-bad = 0 and m = 1 that have action, foundations,
  * judgment and agreement; one row per annotation and tagged foundation; texts told apart by their normalised form and split
  * 80/10/10 by it, so that no text is in two splits. Beyond 1 GB the work spills to disk.
  *

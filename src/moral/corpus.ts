@@ -33,7 +33,7 @@ export interface CorpusRows {
   annotation: Int32Array;
   /** Index into FOUNDATIONS. */
   foundation: Uint8Array;
-  /** Signed judgment v*w in [-1, 1]: m_virtue = max(0, signed), m_vice = max(0, -signed) (PAPER.md section 1). */
+  /** Signed judgment v*w in [-1, 1]: m_virtue = max(0, signed), m_vice = max(0, -signed) (docs/paper.md section 1). */
   signed: Float32Array;
 }
 

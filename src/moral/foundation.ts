@@ -8,7 +8,7 @@ export const FOUNDATIONS = [
 ] as const;
 export type Foundation = (typeof FOUNDATIONS)[number];
 
-/** The ten poles: slot 2f is the virtue of foundation f, slot 2f + 1 its vice (PAPER.md section 1, "Slot order"). */
+/** The ten poles: slot 2f is the virtue of foundation f, slot 2f + 1 its vice (docs/paper.md section 1, "Slot order"). */
 export const POLES = [
   'care',
   'harm',

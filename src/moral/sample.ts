@@ -1,11 +1,11 @@
 import { Random } from '../random.js';
 import { type Corpus, contentHash } from './corpus.js';
 
-/** The most rows of a cell that the diagnostic sample takes (PAPER.md section 1, "Diagnostic subset"). */
+/** The most rows of a cell that the diagnostic sample takes (docs/paper.md section 1, "Diagnostic subset"). */
 export const SAMPLE_LIMITS = { belowFull: 300, full: 150, neutral: 300 } as const;
 
 /**
- * The stratified sample that the analyses work on (PAPER.md section 1): of each foundation at most 300 rows a pole and level
+ * The stratified sample that the analyses work on (docs/paper.md section 1): of each foundation at most 300 rows a pole and level
  * below 1, 150 at level 1, and 300 neutral ones. The corpus itself where no cell exceeds its limit.
  *
  * Texts are taken whole or left out, never split, for they are the unit of every statistic. Cells are filled from the scarcest

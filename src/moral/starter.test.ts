@@ -13,7 +13,7 @@ interface Action {
   words: string[];
   agree: number;
   judgment: number;
-  /** |v|*w of PAPER.md section 1. */
+  /** |v|*w of docs/paper.md section 1. */
   level: number;
 }
 
@@ -55,7 +55,7 @@ describe('columns', () => {
     for (const cell of cells) expect(cell, cell.join(' ')).toHaveLength(COLUMNS.length);
   });
 
-  test('hold valid values that pass the filter of PAPER.md section 1', () => {
+  test('hold valid values that pass the filter of docs/paper.md section 1', () => {
     for (const [i, cell] of cells.entries()) {
       const [area, m, split, rotAgree, , rotBad, text, agree, judgment] = cell;
       expect(area, text).toMatch(/^[a-z]+$/);

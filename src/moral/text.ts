@@ -6,7 +6,7 @@ const WHITE_SPACE = [
 ].join('');
 const SPACES = new RegExp(`[${WHITE_SPACE}]+`, 'g');
 
-/** The text of an action: trimmed, its final full stop dropped (PAPER.md section 2). */
+/** The text of an action: trimmed, its final full stop dropped (docs/paper.md section 2). */
 export function actionText(action: string): string {
   return action.trim().replace(/\.$/, '').trimEnd();
 }

@@ -19,7 +19,7 @@ function table(categorical: Categorical): Markup {
   );
 }
 
-/** Analysis 1: are opposed poles held apart (PAPER.md section 3.1). */
+/** Analysis 1: are opposed poles held apart (docs/paper.md section 3.1). */
 export function categoricalSection(diagnosis: Diagnosis): Section {
   const detail = verdictLayer(diagnosis, 'categorical');
   return {

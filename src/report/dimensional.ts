@@ -25,7 +25,7 @@ function trainingFit({ adjustedR2, edf, lambda, floor, ceiling }: Dimensional): 
 of freedom at λ = ${lambda === null ? 'unknown' : lambda}. Floor (bag of words): ${figureLine(floor)}. Ceiling (repeated annotation of the same text): ${figureLine(ceiling)}.</p>`;
 }
 
-/** Analysis 4: a linear map from states to the ten moral dimensions (PAPER.md section 3.4). */
+/** Analysis 4: a linear map from states to the ten moral dimensions (docs/paper.md section 3.4). */
 export function dimensionalSection(diagnosis: Diagnosis): Section {
   const detail = verdictLayer(diagnosis, 'dimensional');
   return {

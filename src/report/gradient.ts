@@ -19,7 +19,7 @@ function table(gradient: Gradient, n: Diagnosis['n']['perPole']): Markup {
   );
 }
 
-/** Analysis 2: does typicality follow judgment (PAPER.md section 3.2). */
+/** Analysis 2: does typicality follow judgment (docs/paper.md section 3.2). */
 export function gradientSection(diagnosis: Diagnosis): Section {
   const detail = verdictLayer(diagnosis, 'gradient');
   return {

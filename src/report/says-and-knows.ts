@@ -13,7 +13,7 @@ function panel(title: string, figures: Named[], reference: number): Markup {
 ${rows.filter((r) => r.figure.value === null).map((r) => html`<p class="none">${r.name}: ${figureLine(r.figure)}</p>`)}</div>`;
 }
 
-/** What the model says at the template's end beside what a probe reads from its states (PAPER.md section 3.5). */
+/** What the model says at the template's end beside what a probe reads from its states (docs/paper.md section 3.5). */
 export function saysAndKnowsSection(diagnosis: Diagnosis): Section {
   const { readout, knows, template } = diagnosis;
   const where = [knows.layer === null ? null : `layer ${knows.layer}`, knows.pooling && POOLING_NAMES[knows.pooling]].filter(

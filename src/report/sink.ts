@@ -52,7 +52,7 @@ function linePanel({ title, lines, y, reference }: LinePanel): Markup {
   return html`<div class="panel"><h4>${title}</h4>${picture}</div>`;
 }
 
-/** The attention sink and what it does to pooled states, layer by layer (PAPER.md section 2). */
+/** The attention sink and what it does to pooled states, layer by layer (docs/paper.md section 2). */
 export function sinkSection(diagnosis: Diagnosis): Section {
   const poolings = poolingsOf(diagnosis);
   const lines = (value: (l: LayerDiagnosis) => number | null) =>

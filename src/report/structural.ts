@@ -27,7 +27,7 @@ function table(structural: Structural): Markup {
   );
 }
 
-/** Analysis 3: do clusters of states match the classes of judgment (PAPER.md section 3.3). */
+/** Analysis 3: do clusters of states match the classes of judgment (docs/paper.md section 3.3). */
 export function structuralSection(diagnosis: Diagnosis): Section {
   const detail = verdictLayer(diagnosis, 'structural');
   const found = detail?.analyses.structural;

@@ -17,7 +17,7 @@ function terms(text: string): string[] {
 
 /**
  * Texts as counts of words and word pairs, weighted by rarity among the training texts (smoothed inverse document frequency)
- * and scaled to length 1, as sklearn's TfidfVectorizer: the floor that no model is needed for (PAPER.md section 3.5).
+ * and scaled to length 1, as sklearn's TfidfVectorizer: the floor that no model is needed for (docs/paper.md section 3.5).
  */
 export class BagOfWords {
   private constructor(

@@ -16,7 +16,7 @@ export interface PrincipalComponents {
 }
 
 /**
- * Principal components up to a share of the variance (PAPER.md section 3.3): the fewest whose variances add up to `share` of
+ * Principal components up to a share of the variance (docs/paper.md section 3.3): the fewest whose variances add up to `share` of
  * the total. Rows are centred before anything is squared; then an fp32 Gram matrix of the smaller side, fp64 from there on.
  * @param x [n, d]
  * @param share in (0, 1]
