@@ -1,5 +1,7 @@
 import { parentPort, Worker, workerData } from 'node:worker_threads';
+import type { z } from 'zod';
 import { type ErrorCode, MoralscopeError } from './errors.js';
+import { parseOptions } from './options.js';
 import type { ProgressEvent, WorkOptions } from './progress.js';
 
 type Message<Result> =
@@ -38,6 +40,18 @@ export async function runInThread<Data, Result>(module: URL, data: Data, { onPro
   } finally {
     signal?.removeEventListener('abort', stop);
   }
+}
+
+/**
+ * Checks options and fills in what they leave out, then runs the work on them in a thread of its own.
+ * @throws MoralscopeError `misuse` that names the option, and what the work throws
+ */
+export async function runOnOptions<Schema extends z.ZodObject, Result>(
+  module: URL,
+  schema: Schema,
+  { onProgress, signal, ...given }: z.input<Schema> & WorkOptions,
+): Promise<Result> {
+  return runInThread(module, parseOptions(schema, given), { onProgress, signal });
 }
 
 /** Called by the thread's module. */

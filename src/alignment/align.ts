@@ -3,9 +3,8 @@ import { ArtifactDirectory } from '../artifact/directory.js';
 import { KeptWork } from '../artifact/kept-work.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { MoralscopeError } from '../errors.js';
-import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
-import { runInThread } from '../work-thread.js';
+import { runOnOptions } from '../work-thread.js';
 import { AlignOptions, type AlignSettings } from './align-options.js';
 import { prepareLinear } from './linear-remedy.js';
 import { preparePrompt } from './prompt-remedy.js';
@@ -49,13 +48,8 @@ const PREPARE: Record<RemedyKind, Prepare> = {
  * @throws MoralscopeError `misuse` for options that do not go together, or inputs that do not belong together; `bad-data` for states that are
  * no numbers, or too few texts; what the readers throw; `locked`, `disk`, `cancelled`
  */
-export async function align({
-  onProgress,
-  signal,
-  ...given
-}: z.input<typeof AlignOptions> & WorkOptions): Promise<AlignedRemedy> {
-  const options = parseOptions(AlignOptions, given);
-  return runInThread(new URL('./align-thread.js', import.meta.url), options, { onProgress, signal });
+export function align(options: z.input<typeof AlignOptions> & WorkOptions): Promise<AlignedRemedy> {
+  return runOnOptions(new URL('./align-thread.js', import.meta.url), AlignOptions, options);
 }
 
 /** What unfinished work keeps in the directory. */

@@ -10,12 +10,11 @@ import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import { formatSite } from '../model/site.js';
 import { readCorpus } from '../moral/read.js';
-import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { requireItsActivations, requireItsModel } from '../sae/eval/requirements.js';
 import { writeNeuronpedia } from '../sae/formats/neuronpedia.js';
 import { openSae } from '../sae/formats/open-sae.js';
-import { runInThread } from '../work-thread.js';
+import { runOnOptions } from '../work-thread.js';
 import { findFeatures } from './feature-run.js';
 import { FeaturesOptions } from './features-options.js';
 import { Features } from './features-schema.js';
@@ -40,13 +39,8 @@ export interface FoundFeatures {
  * `last` states; `bad-data` for states that are no numbers or a corpus with too few texts; what the readers throw; `locked`, `disk`,
  * `cancelled`
  */
-export async function screenFeatures({
-  onProgress,
-  signal,
-  ...given
-}: z.input<typeof FeaturesOptions> & WorkOptions): Promise<FoundFeatures> {
-  const options = parseOptions(FeaturesOptions, given);
-  return runInThread(new URL('./features-thread.js', import.meta.url), options, { onProgress, signal });
+export function screenFeatures(options: z.input<typeof FeaturesOptions> & WorkOptions): Promise<FoundFeatures> {
+  return runOnOptions(new URL('./features-thread.js', import.meta.url), FeaturesOptions, options);
 }
 
 /** `screenFeatures` in the thread that calls it, of options that are parsed. */

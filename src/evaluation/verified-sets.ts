@@ -58,8 +58,10 @@ export function dealParts(sets: readonly LabelledTexts[], { remedy, fittedTexts,
         'Give a larger data set.',
       );
     if (set === fitted) return fittedParts(set, remedy.seed, maxTexts, seed);
-    const fittedOn = unitsWith(set, (key) => fittedTexts.has(key));
-    const unseen = unitsWith(set, (key) => fittedTexts.has(key) || choosing.has(key), false);
+    const keys = set.texts.map(textKey);
+    const fittedOn = unitsWith(set, (text) => fittedTexts.has(keys[text]));
+    const seen = new Set(unitsWith(set, (text) => fittedTexts.has(keys[text]) || choosing.has(keys[text])));
+    const unseen = Int32Array.from({ length: set.units }, (_, unit) => unit).filter((unit) => !seen.has(unit));
     if (unseen.length < FEWEST_UNITS)
       throw new MoralscopeError(
         'bad-data',
@@ -142,13 +144,9 @@ function otherParts(
   };
 }
 
-/** The units of which some text is such a one; or those of which none is. */
-function unitsWith({ texts, unit, units }: LabelledTexts, is: (key: string) => boolean, some = true): Int32Array {
-  const found = new Uint8Array(units);
-  texts.forEach((text, i) => {
-    if (is(textKey(text))) found[unit[i]] = 1;
-  });
-  return Int32Array.from({ length: units }, (_, u) => u).filter((u) => (found[u] === 1) === some);
+/** The units of which some text is such a one. */
+function unitsWith({ unit }: LabelledTexts, is: (text: number) => boolean): number[] {
+  return [...new Set(unit.filter((_, text) => is(text)))];
 }
 
 /** How many units hold about so many texts. */

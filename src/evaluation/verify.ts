@@ -13,10 +13,9 @@ import { MoralscopeError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import type { Corpus } from '../moral/corpus.js';
 import { readCorpus } from '../moral/read.js';
-import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
 import { Random } from '../random.js';
-import { runInThread } from '../work-thread.js';
+import { runOnOptions } from '../work-thread.js';
 import { labelledLines, labelledPairs } from './labelled-files.js';
 import { type LabelledTexts, labelledCorpus } from './labelled-texts.js';
 import { Verification } from './schema.js';
@@ -44,13 +43,8 @@ export interface VerifiedRemedy {
  * @throws MoralscopeError `misuse` where remedy and model do not belong together, or no data set is given; `bad-data` for data sets with too few
  * texts; what the readers throw; `locked`, `disk`, `cancelled`
  */
-export async function verifyRemedy({
-  onProgress,
-  signal,
-  ...given
-}: z.input<typeof VerifyOptions> & WorkOptions): Promise<VerifiedRemedy> {
-  const options = parseOptions(VerifyOptions, given);
-  return runInThread(new URL('./verify-thread.js', import.meta.url), options, { onProgress, signal });
+export function verifyRemedy(options: z.input<typeof VerifyOptions> & WorkOptions): Promise<VerifiedRemedy> {
+  return runOnOptions(new URL('./verify-thread.js', import.meta.url), VerifyOptions, options);
 }
 
 /** `verifyRemedy` in the thread that calls it, of options that are parsed. */

@@ -7,9 +7,8 @@ import { writeFileAtomic } from '../artifact/files.js';
 import { type Manifest, TOOL } from '../artifact/manifest.js';
 import { MoralscopeError } from '../errors.js';
 import { formatSite } from '../model/site.js';
-import { parseOptions } from '../options.js';
 import type { WorkOptions } from '../progress.js';
-import { runInThread } from '../work-thread.js';
+import { runOnOptions } from '../work-thread.js';
 import { SaeEncoder } from './encoder.js';
 import { writeSaeLens } from './formats/saelens.js';
 import { decode } from './forward.js';
@@ -45,13 +44,8 @@ export interface TrainedSummary {
  * @throws MoralscopeError `misuse` (options; another run in `out`), `bad-data` (states that are no numbers), `locked`, `disk`,
  * `cancelled`, and what capture throws
  */
-export async function trainSaes({
-  onProgress,
-  signal,
-  ...given
-}: z.input<typeof TrainSaeOptions> & WorkOptions): Promise<{ path: string; manifest: Manifest }> {
-  const options = parseOptions(TrainSaeOptions, given);
-  return runInThread(new URL('./train-thread.js', import.meta.url), options, { onProgress, signal });
+export function trainSaes(options: z.input<typeof TrainSaeOptions> & WorkOptions): Promise<{ path: string; manifest: Manifest }> {
+  return runOnOptions(new URL('./train-thread.js', import.meta.url), TrainSaeOptions, options);
 }
 
 /** `trainSaes` in the thread that calls it, of options that are parsed. */
