@@ -102,6 +102,7 @@ describe('a remedy that says what the states know', () => {
       expect(set.floors.bagOfWords.value).toBe(1);
     }
     expect(sets[1].after.pairsRight!.value).toBeGreaterThan(0.95);
+    expect(sets.map(({ carried }) => carried?.value)).toEqual([undefined, expect.closeTo(1, 1)]);
     expect(sets[0].n).toMatchObject({ texts: 72, seen: 288, beyond: 0, training: 252 });
     expect(sets[1].n).toMatchObject({ texts: 80, pairs: 40, virtues: 40, vices: 40, seen: 0 });
     expect(choice).toMatchObject({ on: 'corpus', texts: 36 });

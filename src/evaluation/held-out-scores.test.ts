@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MatMul } from '../graph/matmul.js';
 import { Random } from '../random.js';
 import { auc } from '../statistics/ranks.js';
-import { bagOfWordsScores, crossFolds, probeScores, recalibratedScores } from './held-out-scores.js';
+import { bagOfWordsScores, carriedScores, crossFolds, probeScores, recalibratedScores } from './held-out-scores.js';
 
 const labels = (valence: Float32Array) => valence.map((v) => (v > 0 ? 1 : 0));
 
@@ -11,6 +11,34 @@ beforeAll(async () => {
   matmul = await MatMul.open(1);
 });
 afterAll(() => matmul.close());
+
+describe('a probe carried over', () => {
+  /** Channel 1 says what is good; channel 2 says it where the texts are fitted on, and its contrary elsewhere if `turned`. */
+  function statesOf(name: string, n: number, turned: boolean) {
+    const random = new Random(2, name);
+    const valence = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 ? 1 : -1));
+    const slope = [0, 1, turned ? -4 : 4];
+    const data = Float32Array.from({ length: 3 * n }, (_, at) => random.normal() + slope[at % 3] * valence[(at / 3) | 0]);
+    return { valence, states: { n, d: 3, data } };
+  }
+  const { valence, states } = statesOf('from', 80, false);
+  const folds = [
+    { train: Int32Array.from({ length: 60 }, (_, i) => i), validation: Int32Array.of(60, 61), test: Int32Array.of() },
+  ];
+  const from = { set: { valence }, folds, states };
+
+  test.each([
+    ['tells what it was fitted to, where that is told alike', false, 0.99, 1],
+    ['tells the contrary where that is turned round', true, 0, 0.2],
+  ])('%s', async (_, turned, least, most) => {
+    const to = statesOf('to', 50, turned);
+    const scores = await carriedScores(from, to.states, matmul);
+    expect(scores.length).toBe(50);
+    const found = auc(scores, labels(to.valence));
+    expect(found).toBeGreaterThanOrEqual(least);
+    expect(found).toBeLessThanOrEqual(most);
+  });
+});
 
 describe('cross-fitting', () => {
   test('scores every text once, and never by a fit on a text of its unit', () => {

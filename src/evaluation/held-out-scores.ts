@@ -76,7 +76,22 @@ export function probeScores(
   folds: readonly Fold[],
   matmul: MatMul,
 ): Promise<Float64Array> {
-  return heldOut(valence.length, folds, (fold) => ridge(states, valence, fold, matmul));
+  return heldOut(states.n, folds, (fold) => ridge(states, valence, fold, matmul));
+}
+
+/** The same probe fitted on one data set and carried over to the states of another, all of whose texts are scored. */
+export async function carriedScores(
+  from: { set: Pick<LabelledTexts, 'valence'>; folds: readonly Fold[]; states: States },
+  to: States,
+  matmul: MatMul,
+): Promise<Float64Array> {
+  const { n } = from.states;
+  const joined = { n: n + to.n, d: to.d, data: new Float32Array((n + to.n) * to.d) };
+  joined.data.set(from.states.data);
+  joined.data.set(to.data, from.states.data.length);
+  const { train, validation } = from.folds[0];
+  const fold = { train, validation, test: Int32Array.from({ length: to.n }, (_, text) => n + text) };
+  return (await probeScores(joined, from.set.valence, [fold], matmul)).subarray(n);
 }
 
 async function ridge(

@@ -21,13 +21,15 @@ export interface SaidOdds {
 /** What other readers tell of the same texts, NaN for a text that they have no score for. */
 export interface OtherReaders {
   knows: Float64Array;
+  /** The probe of the data set that the remedy was fitted on, on another. */
+  carried?: Float64Array | undefined;
   bagOfWords: Float64Array;
   recalibrated: Float64Array;
 }
 
 export type SaidFigures = Pick<
   VerifiedSet,
-  'before' | 'after' | 'change' | 'strengths' | 'controls' | 'arms' | 'floors' | 'aboveFloors' | 'gap' | 'gapClosed'
+  'before' | 'after' | 'change' | 'strengths' | 'controls' | 'arms' | 'carried' | 'floors' | 'aboveFloors' | 'gap' | 'gapClosed'
 > & { knows: Omit<VerifiedSet['knows'], 'layer'> };
 
 /**
@@ -76,6 +78,7 @@ export function saidFigures(
     controls: controlsByKind(arms, after.auc, (best) => bootstrap.auc(odds.controls[best].odds)),
     arms: arms.map(({ pairsRight: _, ...arm }) => arm),
     knows: { auc: estimate(knows, AUC, NO_PROBE), ...(knownPairs && { pairsRight: estimate(knownPairs, AUC, NO_PROBE) }) },
+    ...(readers.carried && { carried: estimate(bootstrap.auc(readers.carried), AUC, NO_PROBE) }),
     floors: { bagOfWords: estimate(bagOfWords, AUC, NO_WORDS), recalibrated: estimate(recalibrated, AUC, NO_LOGISTIC) },
     aboveFloors: {
       bagOfWords: difference(minus(after.auc, bagOfWords), NO_WORDS),

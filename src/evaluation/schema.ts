@@ -84,6 +84,11 @@ const VerifiedSet = z.object({
   arms: z.array(SaidByArm),
   /** What a linear probe of the site's last-token states tells of texts that it was not fitted on. */
   knows: z.object({ layer: z.number(), auc: Estimate, pairsRight: Estimate.optional() }),
+  /**
+   * Of a data set that the remedy was not fitted on: what such a probe tells of it that was fitted on the training texts of the one that it was.
+   * A direction learnt there that tells nothing here cannot help here.
+   */
+  carried: Estimate.optional(),
   /** What can be had without touching the model, fitted on the same texts as the probe. */
   floors: z.object({ bagOfWords: Estimate, recalibrated: Estimate }),
   /** AUC of the steered readout less that of each floor. */

@@ -7,6 +7,9 @@ import { distinctBeginnings, type TokenBatch, takeRows } from '../model/token-ro
 import type { WorkOptions } from '../progress.js';
 import type { TwoParts } from './steered-sessions.js';
 
+/** Rows that are read once where every run then computes last tokens alone: enough texts for the products to be near their peak. */
+const LAST_ROWS = 4 * BATCH_ROWS;
+
 export interface SteeredReadoutOptions extends WorkOptions {
   /** With the interventions' shapes and the logits of the antonyms alone. */
   parts: TwoParts;
@@ -34,9 +37,13 @@ export async function steeredReadout(options: SteeredReadoutOptions): Promise<Fl
   const order = byBeginning(tokens);
   let done = 0;
   const total = texts * runs.length;
-  for (const batch of cutIntoBatches(tokens, order, BATCH_ROWS)) {
+  const { logitsUnder, rows } = {
+    last: { logitsUnder: lastTokens, rows: LAST_ROWS },
+    all: { logitsUnder: wholeTexts, rows: BATCH_ROWS },
+  }[positions];
+  for (const batch of cutIntoBatches(tokens, order, rows)) {
     const padded = padBatch(tokens, batch);
-    const logitsOf = await (positions === 'last' ? lastTokens : wholeTexts)(padded, options.parts);
+    const logitsOf = await logitsUnder(padded, options.parts);
     for (const [run, steering] of runs.entries()) {
       await breathe();
       throwIfCancelled(signal);

@@ -37,7 +37,7 @@ function isAbove({ after }: MeasuredSet, { bar, above }: Controls): boolean {
 }
 
 function toldOf(set: MeasuredSet, outcome: Outcome): string {
-  const { n, before, after, change, controls, knows, gap, gapClosed } = set;
+  const { n, before, after, change, controls, knows, carried, gap, gapClosed } = set;
   const sample = `${count(n.texts)} texts${n.pairs === undefined ? '' : `, ${count(n.pairs)} pairs`}`;
   if (outcome === 'empty') return `${set.name} (${set.relation}; ${sample}): nothing could be measured, ${change.auc.why}.`;
   const sentences = [
@@ -72,6 +72,10 @@ function toldOf(set: MeasuredSet, outcome: Outcome): string {
           ? `${gapClosed.why} (${shown(gap)})`
           : `of the gap of ${shown(gap)} the remedy closes ${shown(gapClosed)}`
       }`,
+    );
+  if (carried?.value != null)
+    sentences.push(
+      `A probe that was fitted where the remedy was tells ${shown(carried)} here: what can be learnt there of these texts`,
     );
   return `${sentences.join('. ')}.`;
 }

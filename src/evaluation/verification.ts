@@ -4,13 +4,14 @@ import { capture } from '../activations/capture.js';
 import type { ActivationDirectory } from '../activations/directory.js';
 import { distinct } from '../activations/rows.js';
 import { precisionError } from '../diagnosis/precision-error.js';
+import type { States } from '../diagnosis/states.js';
 import { MoralscopeError } from '../errors.js';
 import { MatMul } from '../graph/matmul.js';
 import { parseSite, type Site } from '../model/site.js';
 import { takeRows } from '../model/token-rows.js';
 import { choose } from './choice.js';
 import { measureDamage } from './damage.js';
-import { bagOfWordsScores, probeScores, recalibratedScores } from './held-out-scores.js';
+import { bagOfWordsScores, carriedScores, probeScores, recalibratedScores } from './held-out-scores.js';
 import { readOdds } from './readings.js';
 import { rediagnose } from './rediagnosis.js';
 import { type Chosen, type ControlArm, kindsOf, type Run, type Subjects } from './run.js';
@@ -40,13 +41,13 @@ export async function findVerification(subjects: Subjects): Promise<Verification
     const choosing = sets.find(({ choose: texts }) => texts.length > 0)!;
     const { variant, ...choice } = await choose(run, choosing);
     const chosen: Chosen = { variant, strength: choice.chosen.strength };
+    const site = siteOf(run, chosen);
+    const captured: CapturedSet[] = [];
+    for (const part of sets) captured.push({ part, directory: await captureSet(run, part, site) });
+    const { words } = captured[0].directory.details.readout!;
+    const origin = captured.find(({ part }) => part.origin);
     const verified: VerifiedSet[] = [];
-    let words: Verification['words'] = [];
-    for (const part of sets) {
-      const directory = await captureSet(run, part, siteOf(run, chosen));
-      words = directory.details.readout!.words;
-      verified.push(await verifySet(run, part, chosen, directory));
-    }
+    for (const each of captured) verified.push(await verifySet(run, each, origin, chosen));
     const damage = await measureDamage(run, chosen);
     const { rediagnosis, notes } = await rediagnose(run, chosen);
     const { kind, profile, corpus, summary } = remedy.content;
@@ -86,12 +87,20 @@ function siteOf({ model }: Run, { variant }: Chosen): Site {
   return last === undefined ? { layer: Math.round((2 / 3) * (layers - 1)), point: 'resid_post' } : parseSite(last, layers);
 }
 
-async function verifySet(run: Run, part: VerifiedTexts, chosen: Chosen, directory: ActivationDirectory): Promise<VerifiedSet> {
+/** A data set, and the untouched model's states of it. */
+interface CapturedSet {
+  part: VerifiedTexts;
+  directory: ActivationDirectory;
+}
+
+/** @param origin the set that the remedy was fitted on, where it is given */
+async function verifySet(run: Run, own: CapturedSet, origin: CapturedSet | undefined, chosen: Chosen): Promise<VerifiedSet> {
+  const { part } = own;
   const { set, test, folds, fittedOn, relation, seen, beyond } = part;
   const strengths = strengthsIn(chosen.variant, run.strengths);
   const { bootstraps, seed } = run.options;
   const { layer } = siteOf(run, chosen);
-  const readers = await otherReaders(run, part, directory, layer);
+  const readers = await otherReaders(run, own, fittedOn ? undefined : origin, layer);
   const odds = await readOdds(run, part, chosen);
   const texts = judgedTexts(part);
   const figures = saidFigures(texts, odds, readers, { strengths, chosen: strengths.indexOf(chosen.strength), bootstraps, seed });
@@ -144,24 +153,40 @@ function captureSet(
   });
 }
 
-/** What the probe and the floors tell of the texts that the remedy is judged on. */
+/**
+ * What the probe and the floors tell of the texts that the remedy is judged on.
+ * @param origin another set, whose training texts a probe is carried over from
+ */
 async function otherReaders(
   { matmul, kept }: Run,
-  { set, test, folds }: VerifiedTexts,
-  directory: ActivationDirectory,
+  own: CapturedSet,
+  origin: CapturedSet | undefined,
   layer: number,
 ): Promise<OtherReaders> {
+  const { set, test, folds } = own.part;
   const { rowOf } = distinct(set.texts);
-  const scores = await kept.get(['readers', set.sha256, layer], async () => {
-    const { hidden } = directory;
-    const { logProbs, tokenIds } = (await directory.readout())!;
-    const states = { n: rowOf.length, d: hidden, data: takeRows(await directory.read(layer, 'last'), hidden, rowOf) };
+  const scores = await kept.get(['readers', set.sha256, origin?.part.set.sha256, layer], async () => {
+    const { logProbs, tokenIds } = (await own.directory.readout())!;
+    const states = await statesOf(own, layer);
     return {
       knows: await probeScores(states, set.valence, folds, matmul),
+      carried: origin && (await carriedScores({ ...origin.part, states: await statesOf(origin, layer) }, states, matmul)),
       bagOfWords: await bagOfWordsScores(set, folds, matmul),
       recalibrated: await recalibratedScores(takeRows(logProbs, tokenIds.length, rowOf), set.valence, folds),
     };
   });
   const ofTest = (all: Float64Array) => Float64Array.from(test, (text) => all[text]);
-  return { knows: ofTest(scores.knows), bagOfWords: ofTest(scores.bagOfWords), recalibrated: ofTest(scores.recalibrated) };
+  return {
+    knows: ofTest(scores.knows),
+    carried: scores.carried && ofTest(scores.carried),
+    bagOfWords: ofTest(scores.bagOfWords),
+    recalibrated: ofTest(scores.recalibrated),
+  };
+}
+
+/** The states of a set's texts, in their order. */
+async function statesOf({ part, directory }: CapturedSet, layer: number): Promise<States> {
+  const { rowOf } = distinct(part.set.texts);
+  const { hidden } = directory;
+  return { n: rowOf.length, d: hidden, data: takeRows(await directory.read(layer, 'last'), hidden, rowOf) };
 }

@@ -11,6 +11,8 @@ export interface VerifiedTexts {
   /** The texts that play one. */
   set: LabelledTexts;
   fittedOn: boolean;
+  /** Whether it is the very set that the remedy was fitted on, in one fold, as `align` split it. */
+  origin: boolean;
   relation: string;
   /** Positions of the texts that the remedy is judged on. */
   test: Int32Array;
@@ -95,6 +97,7 @@ function fittedParts(set: LabelledTexts, splitSeed: number, maxTexts: number, se
   return {
     set: kept,
     fittedOn: true,
+    origin: true,
     relation: `the data set that the remedy was fitted on, judged on the 20% of its ${set.pairs ? 'pairs' : 'texts'} that played no part in it${fewer}`,
     test: parts.test,
     choose: parts.validation,
@@ -126,6 +129,7 @@ function otherParts(
   return {
     set: kept,
     fittedOn: shared >= SAME,
+    origin: false,
     relation: [
       shared >= SAME
         ? `shares ${Math.round(100 * shared)}% of its ${set.pairs ? 'pairs' : 'texts'} with ${known?.name ?? 'those'} that the remedy was fitted on, which are left out: as good as the same data set`

@@ -72,7 +72,7 @@ function setsSection({ sets }: Verification): Section {
 }
 
 function setCard(set: VerifiedSet): Markup {
-  const { name, relation, outcome, before, after, controls, floors, knows, n, told } = set;
+  const { name, relation, outcome, before, after, controls, floors, knows, carried, n, told } = set;
   const { text, good } = OUTCOMES[outcome];
   const rows: EstimateRow[] = [
     { name: 'says, before', estimate: before.auc },
@@ -80,6 +80,7 @@ function setCard(set: VerifiedSet): Markup {
     ...controls.map(({ kind, n: of, auc }) => ({ name: `${kind} (${of})`, controls: auc })),
     { name: 'bag of words', estimate: floors.bagOfWords, hollow: true },
     { name: 'recalibrated readout', estimate: floors.recalibrated, hollow: true },
+    ...(carried ? [{ name: 'probe fitted where the remedy was', estimate: carried, hollow: true }] : []),
     { name: `knows: probe, layer ${knows.layer}`, estimate: knows.auc, hollow: true },
   ];
   return html`<li class="verdict set ${good ? 'apart' : 'chance'}">
@@ -131,9 +132,9 @@ ${cell(set.before[of], digits)}${cell(set.after[of], digits)}${cell(set.change[o
   const gaps = sets.map(
     (set) =>
       html`<tr><th scope="row">${set.name}</th>${cell(set.before.auc, 3)}${cell(set.after.auc, 3)}${cell(set.knows.auc, 3)}${cell(
-        set.gap,
+        set.carried,
         3,
-      )}${probabilityCell(set.gap.p)}${cell(set.gapClosed, 2)}</tr>\n`,
+      )}${cell(set.gap, 3)}${probabilityCell(set.gap.p)}${cell(set.gapClosed, 2)}</tr>\n`,
   );
   const floors = sets.flatMap((set) =>
     FLOORS.map(
@@ -168,8 +169,9 @@ ${
       )
 }
 <h3>Gap closed</h3>
-<p class="how">(says after − says before) / (knows − says before), by AUC. Knows: a linear probe of the last token’s states, judged on texts it was not fitted on.</p>
-${scrollingTable('Gap closed', heads(['data set', 'says, before', 'says, after', 'knows', 'gap', 'p', 'gap closed']), gaps)}
+<p class="how">(says after − says before) / (knows − says before), by AUC. Knows: a linear probe of the last token’s states, judged on texts it was not fitted on.
+Carried: such a probe, fitted where the remedy was. A direction learnt there that tells nothing here cannot help here.</p>
+${scrollingTable('Gap closed', heads(['data set', 'says, before', 'says, after', 'knows', 'carried', 'gap', 'p', 'gap closed']), gaps)}
 <h3>Floors</h3>
 <p class="how">What can be had without touching the model, fitted on the same texts as the probe: words alone, and the untouched model’s next-token log-probabilities in a logistic regression.</p>
 ${scrollingTable('Floors', heads(['data set', 'floor', 'AUC', 'says, after, less it', 'p', 'texts fitted on']), floors)}`,
