@@ -29,11 +29,11 @@ for (const name of sets) {
   const kinds = [...new Set(of.flatMap(({ set }) => set.controls.map(({ kind }) => kind)))];
   console.log(`\n**${name}**\n`);
   console.log(
-    `| remedy | texts | says (AUC) | change | bias, nats | bar: ${kinds.join(', ')} | bag of words, recalibrated | knows | gap closed |`,
+    `| remedy | texts | says (AUC) | change | bias, nats | bar: ${kinds.join(', ')} | bag of words, recalibrated | carried | knows | gap closed |`,
   );
-  console.log('|---|---|---|---|---|---|---|---|---|');
+  console.log('|---|---|---|---|---|---|---|---|---|---|');
   for (const { run, set } of of) {
-    const { n, before, after, change, controls, floors, knows, gapClosed } = set;
+    const { n, before, after, change, controls, floors, carried, knows, gapClosed } = set;
     const bars = kinds.map((kind) => {
       const found = controls.find((each) => each.kind === kind);
       return found ? number(found.bar) : '-';
@@ -46,6 +46,7 @@ for (const name of sets) {
       shown(change.bias),
       bars.join(', '),
       `${shown({ value: floors.bagOfWords.value })}, ${shown({ value: floors.recalibrated.value })}`,
+      carried ? shown({ value: carried.value }) : '-',
       shown({ value: knows.auc.value }),
       gapClosed.value === null ? gapClosed.why : shown(gapClosed),
     ];

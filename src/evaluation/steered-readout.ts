@@ -102,7 +102,7 @@ async function lastTokens(batch: TokenBatch, { below, above }: TwoParts): Promis
   const several = positions.filter((text) => lengths[text] > 1);
   if (several.length === 0) return async () => logits;
   const counts = several.map((text) => lengths[text] - 1);
-  const cache = above.cache();
+  const cache = above.cache(1);
   const { some, given } = beginnings(several, counts);
   await above.prefill(cache, some, undefined, { given });
   const ends = several.map((text) => text * length + lengths[text] - 1);

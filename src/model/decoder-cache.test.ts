@@ -112,6 +112,21 @@ test('the room that a long text left is given up, and that of texts is kept', ()
   expectTexts(cache, [3], [2]);
 });
 
+test('where it is known how many tokens come, there is room for just these, and more is made for what comes against it', () => {
+  const cache = new DecoderCache(SHAPE, 1);
+  append(cache, [0, 1], [30, 12]);
+  expect(cache.tensors(2).room).toBe(31);
+  append(cache, [0, 1], [1, 1]);
+  expect(cache.tensors(2).room).toBe(31);
+  expectTexts(cache, [0, 1], [31, 13]);
+  cache.truncate(0, 30);
+  cache.truncate(1, 12);
+  append(cache, [0, 1], [1, 1]);
+  expect(cache.tensors(2).room).toBe(31);
+  append(cache, [0, 1], [1, 1]);
+  expectTexts(cache, [0, 1], [32, 14]);
+});
+
 test('texts that are not there are refused', () => {
   const cache = new DecoderCache(SHAPE);
   append(cache, [0], [3]);

@@ -25,7 +25,13 @@ export class DecoderCache {
   /** By name, `{layer}.keys` and `{layer}.values`: [rows, heads, room, width], the texts first, of each its tokens first. */
   private readonly memory = new Map<string, Float32Array>();
 
-  constructor(readonly shape: CacheShape) {
+  /**
+   * @param more tokens that each text will get beyond its first ones: every step reads all the room that there is. Default: nobody knows
+   */
+  constructor(
+    readonly shape: CacheShape,
+    private readonly more?: number,
+  ) {
     for (let layer = 0; layer < shape.layers; layer++)
       for (const part of ['keys', 'values']) this.memory.set(`${layer}.${part}`, new Float32Array());
   }
@@ -54,7 +60,7 @@ export class DecoderCache {
     const before = this.texts;
     const lengths = Int32Array.from([...own(this), ...texts], ({ cache, text }) => cache.lengths[text]);
     const most = lengths.reduce((a, b) => Math.max(a, b), 0);
-    const room = most > this.room ? withSpare(most) : this.room;
+    const room = most > this.room ? this.roomFor(most) : this.room;
     if (lengths.length > this.rows || room > this.room) this.rebuild(lengths.length, room, [...own(this), ...texts]);
     else for (const name of this.memory.keys()) this.copy(name, this.memory.get(name)!, this.room, texts, before);
     this.lengths = lengths;
@@ -70,7 +76,7 @@ export class DecoderCache {
     this.lengths = this.lengths.slice(0, last);
     const most = this.lengths.reduce((a, b) => Math.max(a, b), 0);
     // What is read in every step is not to be mostly room that a long text left.
-    if (last > 0 && this.room > 2 * withSpare(most)) this.rebuild(last, withSpare(most), own(this));
+    if (last > 0 && this.room > 2 * this.roomFor(most)) this.rebuild(last, this.roomFor(most), own(this));
   }
 
   /** Forgets all of a text but its first tokens. */
@@ -101,7 +107,7 @@ export class DecoderCache {
     const before = this.texts === 0 ? new Int32Array(counts.length) : this.lengths;
     const lengths = counts.map((n, text) => n + before[text]);
     const most = lengths.reduce((a, b) => Math.max(a, b));
-    if (most > this.room) this.rebuild(counts.length, withSpare(most), own(this));
+    if (most > this.room) this.rebuild(counts.length, this.roomFor(most), own(this));
     for (const [name, memory] of this.memory) {
       const { data } = present[`present.${name}`] as { data: Float32Array };
       for (const [text, n] of counts.entries())
@@ -109,6 +115,11 @@ export class DecoderCache {
           copy(data, row * length * width, n * width, memory, (row * this.room + before[text]) * width);
     }
     this.lengths = lengths;
+  }
+
+  /** Tokens to make room for where there are so many: more than these, so that room is made but now and then. */
+  private roomFor(tokens: number): number {
+    return tokens + (this.more ?? Math.max(SPARE, tokens >> 1));
   }
 
   private take(texts: readonly CachedText[]): void {
@@ -155,11 +166,6 @@ export class DecoderCache {
 function copy(from: Float32Array, start: number, count: number, to: Float32Array, at: number): void {
   if (count > 512) to.set(from.subarray(start, start + count), at);
   else for (let i = 0; i < count; i++) to[at + i] = from[start + i];
-}
-
-/** Tokens to make room for where there are so many: more than these, so that room is made but now and then. */
-function withSpare(tokens: number): number {
-  return tokens + Math.max(SPARE, tokens >> 1);
 }
 
 function own(cache: DecoderCache): CachedText[] {

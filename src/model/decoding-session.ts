@@ -51,9 +51,12 @@ export class DecodingSession {
     return this.runner.compiled;
   }
 
-  /** An empty cache for this decoder. */
-  cache(): DecoderCache {
-    return new DecoderCache(this.compiled.cache!);
+  /**
+   * An empty cache for this decoder.
+   * @param more tokens that each text will get after its first ones, where that is known
+   */
+  cache(more?: number): DecoderCache {
+    return new DecoderCache(this.compiled.cache!, more);
   }
 
   /**
