@@ -1,8 +1,9 @@
 // A sparse autoencoder trained on stored token states beside SAELens on the same states with the same budget: FVU on other states, and time.
-//   npm run bench -- sae-training --activations DIR --held DIR --layer N [--python PATH] [--width N] [--k N] [--tokens N] [--batch N]
-// The peer needs a Python with sae-lens; without it our side alone is measured.
+//   npm run bench -- sae-training --activations DIR --held DIR --layer N [--python PATH] [--width N] [--k N] [--tokens N] [--batch N] [--threads N] [--rates A,B]
+// The peer needs a Python with sae-lens; without it our side alone is measured. It has the same freedom as we: its best learning rate
+// counts, by default of two, the one that Gao et al. published for very long runs and the one that we take for this one.
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     tokens: { type: 'string', default: '4000000' },
     batch: { type: 'string', default: '2048' },
     threads: { type: 'string', default: `${availableParallelism()}` },
+    rates: { type: 'string' },
   },
 });
 const { activations, held, layer } = flags;
@@ -67,6 +69,7 @@ try {
   const { manifest } = await trainSaes(parseOptions(TrainSaeOptions, options));
   const seconds = (performance.now() - started) / 1000;
   const [{ folder, dead }] = manifest.details.saes;
+  const { training } = JSON.parse(await readFile(join(out, folder, 'cfg.json'), 'utf8')).metadata.moralscope;
   const ours = await quality(join(out, folder));
   const { states } = manifest.details;
   console.log(
@@ -77,23 +80,34 @@ try {
     console.log(
       `  ${name.padEnd(12)} FVU ${fvu.toFixed(4)}, L0 ${l0.toFixed(1)}, ${time.toFixed(0)} s, ${(states / time).toFixed(0)} states/s${more}`,
     );
-  line('moralscope', ours, seconds, `, dead ${(100 * dead).toFixed(1)}%`);
+  line('moralscope', ours, seconds, `, dead ${(100 * dead).toFixed(1)}%, learning rate ${training.learningRate.toPrecision(2)}`);
   if (flags.python) {
     const script = fileURLToPath(new URL('./sae_training_peer.py', import.meta.url));
     const { calibration } = (await ActivationDirectory.open(activations)).details;
     const { threshold } = calibration.find((sink) => sink.layer === Number(layer));
-    const request = { activations, layer: Number(layer), threshold, width, k, states, batch, threads, out: join(dir, 'peer') };
-    const run = spawnSync(flags.python, [script], {
-      input: JSON.stringify(request),
-      encoding: 'utf8',
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    if (run.status !== 0) throw new Error(`${flags.python} ended with status ${run.status}`);
-    const peer = JSON.parse(run.stdout.trim().split('\n').at(-1));
-    const theirs = await quality(join(dir, 'peer'));
-    line('SAELens', theirs, peer.seconds, `; sae-lens ${peer.version}, torch ${peer.torch}`);
+    const rates = flags.rates?.split(',').map(Number) ?? [2e-4 / Math.sqrt(width / 2 ** 14), training.learningRate];
+    let best;
+    for (const rate of rates) {
+      const saved = join(dir, `peer-${rate}`);
+      const request = { activations, layer: Number(layer), threshold, width, k, states, batch, threads, rate, out: saved };
+      const run = spawnSync(flags.python, [script], {
+        input: JSON.stringify(request),
+        encoding: 'utf8',
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      if (run.status !== 0) throw new Error(`${flags.python} ended with status ${run.status}`);
+      const peer = JSON.parse(run.stdout.trim().split('\n').at(-1));
+      const theirs = await quality(saved);
+      line(
+        'SAELens',
+        theirs,
+        peer.seconds,
+        `, learning rate ${rate.toPrecision(2)}; sae-lens ${peer.version}, torch ${peer.torch}`,
+      );
+      if (!best || theirs.fvu < best.fvu) best = { ...theirs, seconds: peer.seconds };
+    }
     console.log(
-      `  FVU ${(ours.fvu / theirs.fvu).toFixed(3)} of theirs (goal 1.02 or less), ${(peer.seconds / seconds).toFixed(2)}x as fast (goal 1)`,
+      `  FVU ${(ours.fvu / best.fvu).toFixed(3)} of theirs at its best (goal 1.02 or less), ${(best.seconds / seconds).toFixed(2)}x as fast (goal 1)`,
     );
   }
 } finally {

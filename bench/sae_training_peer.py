@@ -1,11 +1,10 @@
 """A TopK autoencoder trained by SAELens on the token states of an activation directory, all of them in memory.
 
 usage: sae_training_peer.py < request.json     prints one line of JSON. Reading the states is not timed.
-request: {activations, layer, threshold, width, k, states, batch, threads, out}: first tokens and states longer than the threshold are left out
+request: {activations, layer, threshold, width, k, states, batch, threads, rate, out}: first tokens and states longer than the threshold are left out
 """
 import glob
 import json
-import math
 import os
 import sys
 import time
@@ -44,8 +43,8 @@ def main():
     states = read_states(request)
     steps = request["states"] // request["batch"]
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=states.shape[1], d_sae=request["width"], k=request["k"], device="cpu", dtype="float32"))
-    # The published recipe: Gao et al.'s learning rate, a short warm-up, a linear decay over the last fifth.
-    rate = 2e-4 / math.sqrt(request["width"] / 2**14)
+    # The published recipe: a short warm-up, a linear decay over the last fifth.
+    rate = request["rate"]
     config = SAETrainerConfig(
         total_training_samples=request["states"],
         train_batch_size_samples=request["batch"],

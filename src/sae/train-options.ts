@@ -26,7 +26,11 @@ export const TrainSaeOptions = z.object({
   tokens: z.int().positive().optional().describe('states to train on in all; default: 4 million'),
   epochs: z.number().positive().optional().describe('instead of --tokens: how often every state is seen'),
   batch: z.int().positive().default(2048).describe('states of a step'),
-  learningRate: z.number().positive().optional().describe('peak; default: 2e-4 / sqrt(width / 2^14)'),
+  learningRate: z
+    .number()
+    .positive()
+    .optional()
+    .describe('peak; default: 2e-4 / sqrt(width / 2^14), but for relu times sqrt(55,000 / steps), at least 1 and at most 12'),
   warmup: z.int().nonnegative().optional().describe('steps of linear warm-up; default: a twentieth of the run, at most 1000'),
   decay: z.int().nonnegative().optional().describe('steps of linear decay at the end; default: a fifth of the run'),
   auxWeight: z.number().nonnegative().optional().describe('weight of AuxK, which revives dead latents; default: 1/32 (relu: 0)'),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../random.js';
 import type { TrainingOptions, TrainingState } from './training.js';
-import { trainingConfig } from './training.js';
+import { defaultLearningRate, trainingConfig } from './training.js';
 import { requireMemory, trainingBytes } from './training-memory.js';
 import { TrainingStep } from './training-step.js';
 
@@ -148,6 +148,35 @@ describe.each(['relu', 'topk', 'batchtopk'] as const)('%s', (architecture) => {
     expect(await contents(training)).toEqual(before);
     await run(training, 2, 3);
     await training.close();
+  });
+});
+
+describe('the default learning rate', () => {
+  test.each([
+    ['topk', 2 ** 14, 1e6, 2e-4],
+    ['topk', 2 ** 12, 55_000, 4e-4],
+    ['batchtopk', 2 ** 14, 13_750, 4e-4],
+    ['topk', 2 ** 14, 10, 2.4e-3],
+    ['relu', 2 ** 14, 10, 2e-4],
+  ] as const)('of %s with %d latents in %d steps is %d', (architecture, width, steps, expected) => {
+    expect(defaultLearningRate({ architecture, width, steps })).toBeCloseTo(expected, 12);
+  });
+
+  test('takes a short run further than the published one', async () => {
+    const [batch, steps] = [256, 200];
+    const found: number[] = [];
+    for (const learningRate of [undefined, 2e-4 / Math.sqrt(256 / 2 ** 14)]) {
+      const toy = new Superposition(32, 128, 3);
+      const training = await TrainingStep.open(
+        { architecture: 'topk', dIn: 32, width: 256, k: 3, batch, steps, learningRate },
+        { bDec: new Float32Array(32) },
+      );
+      let fvu = 1;
+      for (let step = 0; step < steps; step++) ({ fvu } = await training.step(toy.batch(batch), batch));
+      await training.close();
+      found.push(fvu);
+    }
+    expect(found[0]).toBeLessThan(0.8 * found[1]);
   });
 });
 

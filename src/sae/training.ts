@@ -15,7 +15,7 @@ export interface TrainingOptions {
   /** Steps of the whole run, for warm-up and decay. */
   steps: number;
   seed?: number | undefined;
-  /** Peak learning rate. Default: 2e-4 / sqrt(width / 2^14). */
+  /** Peak learning rate. Default: `defaultLearningRate`. */
   learningRate?: number | undefined;
   /** Steps of linear warm-up. Default: a twentieth of the run, at most 1000. */
   warmup?: number | undefined;
@@ -105,6 +105,23 @@ export interface StateTensor {
   readonly shape: readonly number[];
 }
 
+/** Steps of a run from which on the published learning rate is the best one, and how far it is raised at most. */
+const [LONG_RUN, MOST_RAISED] = [55_000, 12];
+
+/**
+ * 2e-4 / sqrt(width / 2^14), which Gao et al. found for very long runs. A short run of topk or batchtopk ends long before its latents have
+ * come where they were going at that rate: it is raised by sqrt(55,000 / steps), at most 12 times (docs/performance.md has the figures).
+ */
+export function defaultLearningRate({
+  architecture,
+  width,
+  steps,
+}: Pick<TrainingOptions, 'architecture' | 'width' | 'steps'>): number {
+  const published = 2e-4 / Math.sqrt(width / 2 ** 14);
+  if (architecture === 'relu') return published;
+  return published * Math.min(MOST_RAISED, Math.max(1, Math.sqrt(LONG_RUN / steps)));
+}
+
 /**
  * Fills in what is left out.
  * @throws MoralscopeError `misuse` for a figure that makes no sense, naming it
@@ -115,7 +132,7 @@ export function trainingConfig(options: TrainingOptions): TrainingConfig {
   const config: TrainingConfig = {
     k: architecture === 'relu' ? 100 : 32,
     seed: 1,
-    learningRate: 2e-4 / Math.sqrt(width / 2 ** 14),
+    learningRate: defaultLearningRate(options),
     warmup: Math.min(1000, Math.floor(steps / 20)),
     decay: Math.floor(steps / 5),
     beta1: 0.9,
