@@ -85,7 +85,7 @@ try {
     const script = fileURLToPath(new URL('./sae_training_peer.py', import.meta.url));
     const { calibration } = (await ActivationDirectory.open(activations)).details;
     const { threshold } = calibration.find((sink) => sink.layer === Number(layer));
-    const rates = flags.rates?.split(',').map(Number) ?? [2e-4 / Math.sqrt(width / 2 ** 14), training.learningRate];
+    const rates = new Set(flags.rates?.split(',').map(Number) ?? [2e-4 / Math.sqrt(width / 2 ** 14), training.learningRate]);
     let best;
     for (const rate of rates) {
       const saved = join(dir, `peer-${rate}`);
