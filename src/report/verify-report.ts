@@ -66,7 +66,7 @@ function setsSection({ sets }: Verification): Section {
     name: 'Data sets',
     title: 'On each data set',
     body: html`<p class="how">What counts as repair is what holds on another data set than the one fitted on. Points are AUC of good against bad texts with
-95% intervals, hollow where something was fitted to this data set’s own texts and judged on others; grey bands are the middle 95% of the controls, the tick their mean.</p>
+95% intervals, hollow where something was fitted to this data set’s own texts and judged on others (carried: to those of the one that the remedy was fitted on); grey bands are the middle 95% of the controls, the tick their mean.</p>
 <ol class="verdicts">${sets.map(setCard)}</ol>`,
   };
 }
@@ -80,7 +80,7 @@ function setCard(set: VerifiedSet): Markup {
     ...controls.map(({ kind, n: of, auc }) => ({ name: `${kind} (${of})`, controls: auc })),
     { name: 'bag of words', estimate: floors.bagOfWords, hollow: true },
     { name: 'recalibrated readout', estimate: floors.recalibrated, hollow: true },
-    ...(carried ? [{ name: 'probe fitted where the remedy was', estimate: carried, hollow: true }] : []),
+    ...(carried ? [{ name: `carried: probe, layer ${knows.layer}`, estimate: carried, hollow: true }] : []),
     { name: `knows: probe, layer ${knows.layer}`, estimate: knows.auc, hollow: true },
   ];
   return html`<li class="verdict set ${good ? 'apart' : 'chance'}">
