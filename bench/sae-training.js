@@ -16,6 +16,7 @@ import { decode } from '../dist/sae/forward.js';
 import { storedStates } from '../dist/sae/states.js';
 import { trainSaes } from '../dist/sae/train.js';
 import { TrainSaeOptions } from '../dist/sae/train-options.js';
+import { publishedLearningRate } from '../dist/sae/training.js';
 
 const { values: flags } = parseArgs({
   options: {
@@ -85,7 +86,7 @@ try {
     const script = fileURLToPath(new URL('./sae_training_peer.py', import.meta.url));
     const { calibration } = (await ActivationDirectory.open(activations)).details;
     const { threshold } = calibration.find((sink) => sink.layer === Number(layer));
-    const rates = new Set(flags.rates?.split(',').map(Number) ?? [2e-4 / Math.sqrt(width / 2 ** 14), training.learningRate]);
+    const rates = new Set(flags.rates?.split(',').map(Number) ?? [publishedLearningRate(width), training.learningRate]);
     let best;
     for (const rate of rates) {
       const saved = join(dir, `peer-${rate}`);

@@ -105,19 +105,23 @@ export interface StateTensor {
   readonly shape: readonly number[];
 }
 
+/** 2e-4 / sqrt(width / 2^14), which Gao et al. found for very long runs. */
+export function publishedLearningRate(width: number): number {
+  return 2e-4 / Math.sqrt(width / 2 ** 14);
+}
+
 /** Steps of a run from which on the published learning rate is the best one, and how far it is raised at most. */
 const [LONG_RUN, MOST_RAISED] = [55_000, 12];
 
 /**
- * 2e-4 / sqrt(width / 2^14), which Gao et al. found for very long runs. A short run of topk or batchtopk ends long before its latents have
- * come where they were going at that rate: it is raised by sqrt(55,000 / steps), at most 12 times (docs/performance.md has the figures).
+ * The published rate. A short run of topk or batchtopk ends long before its latents have come where they were going at it: there it is raised by sqrt(55,000 / steps), at most 12 times (docs/performance.md has the figures).
  */
 export function defaultLearningRate({
   architecture,
   width,
   steps,
 }: Pick<TrainingOptions, 'architecture' | 'width' | 'steps'>): number {
-  const published = 2e-4 / Math.sqrt(width / 2 ** 14);
+  const published = publishedLearningRate(width);
   if (architecture === 'relu') return published;
   return published * Math.min(MOST_RAISED, Math.max(1, Math.sqrt(LONG_RUN / steps)));
 }
