@@ -114,7 +114,8 @@ export function publishedLearningRate(width: number): number {
 const [LONG_RUN, MOST_RAISED] = [55_000, 12];
 
 /**
- * The published rate. A short run of topk or batchtopk ends long before its latents have come where they were going at it: there it is raised by sqrt(55,000 / steps), at most 12 times (docs/performance.md has the figures).
+ * The published rate. A short run of topk or batchtopk ends long before its latents have come where they were going at it: there it is
+ * raised by sqrt(55,000 / steps), at most 12 times (docs/performance.md has the figures).
  */
 export function defaultLearningRate({
   architecture,
