@@ -30,7 +30,9 @@ export const TrainSaeOptions = z.object({
     .number()
     .positive()
     .optional()
-    .describe('peak; default: 2e-4 / sqrt(width / 2^14), but for relu times sqrt(55,000 / steps), at least 1 and at most 12'),
+    .describe(
+      'peak; default: 2e-4 / sqrt(width / 2^14), in short runs sqrt(55,000 / steps) times that, at most 12 (relu: never)',
+    ),
   warmup: z.int().nonnegative().optional().describe('steps of linear warm-up; default: a twentieth of the run, at most 1000'),
   decay: z.int().nonnegative().optional().describe('steps of linear decay at the end; default: a fifth of the run'),
   auxWeight: z.number().nonnegative().optional().describe('weight of AuxK, which revives dead latents; default: 1/32 (relu: 0)'),
